@@ -1,0 +1,28 @@
+"""Child registries of mmengine's, scope ``attnseg``.
+
+Each has a parent in mmengine and the places where its classes live, so that a
+config finds ``type='attnseg.X'`` without ``custom_imports`` from any scope.
+"""
+
+from mmengine import registry as root
+from mmengine.registry import Registry
+
+_ROOMS = ["attnseg.maskattn_unet"]
+
+MODELS = Registry(
+    "model",
+    parent=root.MODELS,
+    scope="attnseg",
+    locations=["attnseg.layers", "attnseg.losses", *_ROOMS],
+)
+TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope="attnseg", locations=_ROOMS)
+DATASETS = Registry(
+    "dataset", parent=root.DATASETS, scope="attnseg", locations=["attnseg.datasets"]
+)
+TRANSFORMS = Registry(
+    "transform", parent=root.TRANSFORMS, scope="attnseg", locations=["attnseg.datasets"]
+)
+METRICS = Registry(
+    "metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation"]
+)
+HOOKS = Registry("hook", parent=root.HOOKS, scope="attnseg", locations=["attnseg.engine"])
