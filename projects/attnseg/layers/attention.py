@@ -1,0 +1,157 @@
+"""Dense attention over pixels: the one place where queries meet keys.
+
+Every attention of the package (MaskAttn, position attention, pixel updates) goes through
+:func:`pixel_attention`, which runs on ``scaled_dot_product_attention`` and therefore never
+holds an N x M matrix where a fused kernel exists.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Far below every real bias, yet finite and representable in float16.
+_DROPPED = -3.0e4
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """Turn a map (B, C, H, W) into tokens (B, H*W, C), row-major."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """Turn tokens (B, H*W, C) back into a map (B, C, H, W); inverse of :func:`to_tokens`.
+
+    Two published codes (MaskAttn-UNet's among them) view the tokens as (B, C, H, W) without
+    the transpose and so mix channels with places.
+
+    Raises:
+        ValueError: if the number of tokens is not H*W.
+    """
+    batch, count, channels = tokens.shape
+    if count != size[0] * size[1]:
+        raise ValueError(f"{count} tokens do not fill a map of {size[0]}x{size[1]}")
+    return tokens.transpose(1, 2).reshape(batch, channels, *size)
+
+
+def pooled_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Size (H, W) of a map after :func:`pool_tokens` with this stride; rounds up."""
+    return -(-size[0] // stride), -(-size[1] // stride)
+
+
+def pool_tokens(tokens: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    """Average tokens (B, H*W, C) over stride x stride cells; border cells may be smaller."""
+    if stride == 1:
+        return tokens
+    x = F.avg_pool2d(
+        to_map(tokens, size), stride, ceil_mode=True, count_include_pad=False
+    )
+    return to_tokens(x)
+
+
+def _pool_heads(x: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+    batch, heads, count, width = x.shape
+    pooled = pool_tokens(x.reshape(batch * heads, count, width), size, stride)
+    return pooled.reshape(batch, heads, -1, width)
+
+
+def _per_head(x: Tensor, heads: int) -> Tensor:
+    """Bring a key-wise tensor (B, M) or (B, 1 | heads, M) to (B, heads, M)."""
+    if x.dim() == 2:
+        x = x[:, None]
+    return x.expand(-1, heads, -1)
+
+
+def _gather_kept(
+    k: Tensor, v: Tensor, bias: Tensor | None, keep: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Drop keys that are not kept; rows with fewer keys than the fullest are padded."""
+    counts = keep.sum(-1)
+    width = int(counts.max())
+    # A stable descending sort moves the kept keys to the front without reordering them.
+    index = keep.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[..., :width]
+    select = index[..., None].expand(-1, -1, -1, k.shape[-1])
+    bias = None if bias is None else bias.gather(-1, index)
+    if int(counts.min()) < width:
+        padding = torch.arange(width, device=k.device) >= counts[..., None]
+        zeros = torch.zeros_like(padding, dtype=k.dtype) if bias is None else bias
+        bias = zeros.masked_fill(padding, _DROPPED)
+    return k.gather(2, select), v.gather(2, select), bias
+
+
+def _append_bias(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Carry a key bias in one more channel: (q, 1/scale) . (k, bias) * scale = s + bias."""
+    width = q.shape[-1]
+    spare = -(width + 1) % 8
+    ones = q.new_full((*q.shape[:-1], 1), 1.0 / scale)
+    q = F.pad(torch.cat([q, ones], -1), (0, spare))
+    k = F.pad(torch.cat([k, bias.to(k.dtype)[..., None]], -1), (0, spare))
+    # Fused kernels want one width for queries, keys and values.
+    return q, k, F.pad(v, (0, spare + 1))
+
+
+def _exporting() -> bool:
+    return torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+
+
+def pixel_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    key_bias: Tensor | None = None,
+    key_keep: Tensor | None = None,
+    kv_stride: int = 1,
+    scale: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """Softmax(q k^T * scale + M) v with a mask M that depends on the keys alone.
+
+    M never becomes an N x M tensor: a bias goes into one extra channel of queries and keys
+    (exact), a hard mask gathers the kept keys.
+
+    Args:
+        q: queries (B, heads, N, d).
+        k: keys (B, heads, M, d).
+        v: values (B, heads, M, d).
+        key_bias: logits added to every row, (B, M) or (B, 1 | heads, M); finite, and above
+            -3e4, which stands for "dropped".
+        key_keep: True where a key may be attended, (B, M) or (B, 1 | heads, M). A row that
+            keeps nothing attends to all keys, so that no output is undefined.
+        kv_stride: side of the cells over which keys, values and ``key_bias`` are averaged;
+            a cell is kept if one of its pixels is.
+        scale: factor of the dot products; 1/sqrt(d) if None.
+        size: (H, W) of the key map with H*W = M, needed for ``kv_stride`` above 1.
+
+    Returns:
+        (B, heads, N, d).
+
+    Raises:
+        ValueError: if ``kv_stride`` is above 1 and ``size`` is missing.
+
+    Source:
+        MaskAttn-UNet, Eq. 1.
+    """
+    heads, width = q.shape[1], q.shape[-1]
+    scale = width**-0.5 if scale is None else scale
+    bias = None if key_bias is None else _per_head(key_bias, heads)
+    keep = None if key_keep is None else _per_head(key_keep, heads)
+    if kv_stride > 1:
+        if size is None:
+            raise ValueError("kv_stride above 1 needs size=(H, W) of the key map")
+        k, v = _pool_heads(k, size, kv_stride), _pool_heads(v, size, kv_stride)
+        if bias is not None:
+            bias = _pool_heads(bias[..., None], size, kv_stride)[..., 0]
+        if keep is not None:
+            share = _pool_heads(keep[..., None].to(q.dtype), size, kv_stride)[..., 0]
+            keep = share > 0
+    if keep is not None:
+        keep = keep | ~keep.any(-1, keepdim=True)
+        if _exporting():
+            bias = torch.zeros_like(keep, dtype=q.dtype) if bias is None else bias
+            bias = bias.masked_fill(~keep, _DROPPED)
+        elif not bool(keep.all()):
+            k, v, bias = _gather_kept(k, v, bias, keep)
+    if bias is not None:
+        q, k, v = _append_bias(q, k, v, bias, scale)
+    return F.scaled_dot_product_attention(q, k, v, scale=scale)[..., :width]
