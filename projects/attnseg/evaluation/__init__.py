@@ -1,1 +1,7 @@
+"""Metrics for mmdet and mmseg data samples; importing this registers them."""
 
+from attnseg.evaluation.instance_metric import CocoInstanceMetric
+from attnseg.evaluation.panoptic_metric import PanopticMetric
+from attnseg.evaluation.semantic_metric import SemanticMetric
+
+__all__ = ["CocoInstanceMetric", "PanopticMetric", "SemanticMetric"]

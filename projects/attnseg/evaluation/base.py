@@ -1,0 +1,135 @@
+"""What every metric of this package shares: one small entry per image, merged exactly once.
+
+A metric's ``process`` appends one `ImageEntry` per image. Whatever the number of processes and
+however the sampler padded the last batch, `PerImageMetric.compute_metrics` first drops repeated
+images and sorts the rest, so the answer equals that of a single process to the last bit.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dist import broadcast_object_list, collect_results, get_world_size, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+ImageKey = tuple[int, int | str, str]
+"""Sortable identity of an image: (0 for integer ids and 1 for texts, id, path)."""
+
+
+class ImageEntry(NamedTuple):
+    """The statistics of one image: all that a metric keeps of it."""
+
+    key: ImageKey
+    stats: Any
+
+
+def image_key(sample: Mapping[str, Any]) -> ImageKey:
+    """Return the identity of a sample from its ``img_id``, its ``img_path`` or both.
+
+    Raises:
+        KeyError: If the sample has neither.
+    """
+    img_id, path = sample.get("img_id"), sample.get("img_path")
+    if img_id is None and path is None:
+        raise KeyError(
+            "A data sample has neither 'img_id' nor 'img_path', so repeated images cannot be told "
+            "apart: add one of them to the 'meta_keys' of the Pack...Inputs transform."
+        )
+    path = "" if path is None else str(path)
+    if img_id is None:
+        return (1, "", path)
+    if isinstance(img_id, str):
+        return (1, img_id, path)
+    return (0, int(img_id), path)
+
+
+def describe_image(sample: Mapping[str, Any]) -> str:
+    """Name a sample in an error message."""
+    kind, img_id, path = image_key(sample)
+    parts = [f"img_id {img_id!r}"] if kind == 0 or img_id else []
+    return "image " + ", ".join(parts + ([f"'{path}'"] if path else []))
+
+
+def merge_entries(entries: Iterable[ImageEntry]) -> list[ImageEntry]:
+    """Keep the first entry of each image, in the order of their keys."""
+    unique: dict[ImageKey, ImageEntry] = {}
+    for entry in entries:
+        unique.setdefault(entry.key, entry)
+    return [unique[key] for key in sorted(unique)]
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Bring a tensor of any device, or anything array-like, to numpy."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+class PerImageMetric(BaseMetric):
+    """Base of the metrics: collects shards of any length, counts every image once.
+
+    All values that a subclass returns are unrounded fractions in [0, 1]; a value that the data
+    do not define (no object of that kind anywhere) is NaN.
+
+    Attributes:
+        settings: Everything that changes the numbers; printed with them, and compared before two
+            results are ranked in one table.
+    """
+
+    settings: dict[str, Any]
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Collect the entries of all processes and compute the metrics.
+
+        mmengine's own version interleaves shards of equal length and cuts at ``size``. Shards are
+        collected whole here, so that samplers which give processes unequal shares lose nothing.
+
+        Args:
+            size: Number of samples in the data set; a different number of images is warned of.
+        """
+        shards = collect_results(
+            [self.results], get_world_size(), self.collect_device, self.collect_dir
+        )
+        metrics: list[dict[str, float] | None] = [None]
+        if is_main_process():
+            entries = merge_entries(entry for shard in shards for entry in shard)
+            if len(entries) != size:
+                self.log(
+                    f"{len(entries)} different images were evaluated, the data set says {size}.",
+                    logging.WARNING,
+                )
+            values = self.compute_metrics(entries)
+            metrics = [{f"{self.prefix}/{k}" if self.prefix else k: v for k, v in values.items()}]
+        broadcast_object_list(metrics)
+        self.results.clear()
+        return metrics[0]
+
+    def compute_metrics(self, results: Sequence[ImageEntry]) -> dict[str, float]:
+        """Turn entries into metrics; repeated images count once, the order does not matter."""
+        return self.summarize(merge_entries(results))
+
+    @abstractmethod
+    def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
+        """Compute the metrics from unique, sorted entries."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names of the data set.
+
+        Raises:
+            ValueError: If the data set gave none.
+        """
+        classes = (self.dataset_meta or {}).get("classes")
+        if not classes:
+            raise ValueError(
+                f"{type(self).__name__} needs dataset_meta['classes'], which the data set does "
+                "not give: set 'metainfo=dict(classes=(...))' in the dataset config."
+            )
+        return (classes,) if isinstance(classes, str) else tuple(classes)
+
+    def log(self, text: str, level: int = logging.INFO) -> None:
+        """Write to the run's log, with the name of the metric."""
+        print_log(f"{type(self).__name__}: {text}", logger="current", level=level)

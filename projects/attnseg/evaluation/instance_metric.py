@@ -1,0 +1,213 @@
+"""COCO mask AP of mmdet data samples."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from attnseg.evaluation.base import (
+    ImageEntry,
+    PerImageMetric,
+    describe_image,
+    image_key,
+    to_numpy,
+)
+from attnseg.evaluation.classes import thing_flags, unique_names
+from attnseg.evaluation.functional.average_precision import (
+    AREA_LIMIT,
+    ApTable,
+    evaluate_detections,
+)
+from attnseg.evaluation.instance_truth import InstanceTruth, Record, sample_objects, xywh
+from attnseg.evaluation.masks import encode_masks, mask_areas
+from attnseg.registry import METRICS
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "coco": {
+        "max_dets": (1, 10, 100),
+        "area_ranges": {
+            "s": (0, 32**2),
+            "m": (32**2, 96**2),
+            "l": (96**2, AREA_LIMIT),
+        },
+    },
+    "livecell": {
+        "max_dets": (100, 500, 2000),
+        "area_ranges": {
+            "s": (0, 18**2),
+            "m": (18**2, 31**2),
+            "l": (31**2, AREA_LIMIT),
+        },
+    },
+}
+
+
+@METRICS.register_module()
+class CocoInstanceMetric(PerImageMetric):
+    """AP, AP50, AP75, AP by object size and AR of instances, in [0, 1] and unrounded.
+
+    All of them use the last entry of ``max_dets``. Only the images that were processed count.
+    Without predictions AP is 0; without an object (of that size or class) it is NaN, not COCO's
+    -1, so that no mean can take it for a number.
+
+    Args:
+        ann_file: COCO instances json; matched with the classes of the data set by name. Without
+            it the truth is read from the samples (``gt_instances`` or ``instances``).
+        preset: 'coco' (max_dets 1, 10, 100; sizes split at 32^2 and 96^2 pixels) or 'livecell'
+            (100, 500, 2000; 18^2 and 31^2).
+        max_dets: In place of the preset's; ascending, detections per image and class.
+        area_ranges: In place of the preset's: name -> (lowest, highest) area in pixels, reported
+            as ``AP<name>``.
+        classwise: Also report ``AP/<class>``, ``AP50/<class>`` and ``AR/<class>``.
+        iou_type: 'segm' or 'bbox'.
+        prefix: Put before the names of the metrics.
+        collect_device: 'cpu' or 'gpu': how the processes exchange their entries.
+        collect_dir: Folder for exchange through files.
+
+    Raises:
+        FileNotFoundError: If ``ann_file`` does not exist.
+        ValueError: If an argument or the json is not as described; later, if a thing class is
+            missing in the json, if masks are not of the size of their image, or if there are
+            labels that are no class.
+    """
+
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        preset: str = "coco",
+        max_dets: Sequence[int] | None = None,
+        area_ranges: Mapping[str, tuple[float, float]] | None = None,
+        classwise: bool = False,
+        iou_type: str = "segm",
+        prefix: str | None = "coco",
+        collect_device: str = "cpu",
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if preset not in PRESETS:
+            raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}.")
+        if iou_type not in ("segm", "bbox"):
+            raise ValueError(f"iou_type {iou_type!r} is unknown; choose 'segm' or 'bbox'.")
+        max_dets = list(PRESETS[preset]["max_dets"] if max_dets is None else max_dets)
+        if not max_dets or min(max_dets) < 1 or sorted(max_dets) != max_dets:
+            raise ValueError(f"max_dets must be ascending positive numbers, not {max_dets}.")
+        chosen = PRESETS[preset]["area_ranges"] if area_ranges is None else area_ranges
+        for name, limits in chosen.items():
+            if not name or len(limits) != 2 or limits[0] > limits[1]:
+                raise ValueError(f"area range {name!r} must be (lowest, highest), not {limits}.")
+        self.truth = None if ann_file is None else InstanceTruth(ann_file, iou_type)
+        self.classwise = classwise
+        self.iou_type = iou_type
+        self.settings = {
+            "metric": "COCO AP",
+            "iou_type": iou_type,
+            "max_dets": max_dets,
+            "area_ranges": {name: [float(v) for v in limits] for name, limits in chosen.items()},
+        }
+
+    def _labels(self) -> dict[int, int]:
+        """Category id -> label of the things that can occur."""
+        if self.truth:
+            return self.truth.labels(self.class_names, self.dataset_meta)
+        flags = thing_flags(self.class_names, self.dataset_meta)
+        return {label: label for label, thing in enumerate(flags) if thing}
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the run-length codes (or boxes), labels and scores of each image."""
+        labels = self._labels()
+        for sample in data_samples:
+            owner = describe_image(sample)
+            if self.truth:
+                size = self.truth.image_size(sample.get("img_id"))
+                objects = self.truth.objects(sample["img_id"], labels)
+            else:
+                size = (int(sample["ori_shape"][0]), int(sample["ori_shape"][1]))
+                objects = sample_objects(sample, size, self.iou_type, owner)
+                objects = [o for o in objects if o["category_id"] in labels.values()]
+            stats = {
+                "size": size,
+                "objects": objects,
+                "detections": self._detections(sample, size, set(labels.values()), owner),
+            }
+            self.results.append(ImageEntry(image_key(sample), stats))
+
+    def _detections(
+        self, sample: Mapping[str, Any], size: tuple[int, int], things: set[int], owner: str
+    ) -> list[Record]:
+        pred = sample.get("pred_instances")
+        if pred is None:
+            raise KeyError(f"{owner} has no 'pred_instances': the model predicts no instances.")
+        labels, scores = (to_numpy(pred[k]).ravel().tolist() for k in ("labels", "scores"))
+        wrong = [label for label in labels if not 0 <= label < len(self.class_names)]
+        if wrong:
+            raise ValueError(
+                f"The prediction of {owner} has label {wrong[0]}, but the data set has "
+                f"{len(self.class_names)} classes: does the head have the same number of classes?"
+            )
+        if self.iou_type == "segm":
+            if pred.get("masks") is None:
+                raise KeyError(
+                    f"{owner} has no masks in 'pred_instances': use iou_type='bbox' for a model "
+                    "that only predicts boxes."
+                )
+            rles = encode_masks(pred["masks"], size, owner)
+            regions: list[Record] = [
+                {"segmentation": rle, "area": area, "bbox": [0.0] * 4}
+                for rle, area in zip(rles, mask_areas(rles), strict=True)
+            ]
+        else:
+            regions = [{"bbox": b, "area": b[2] * b[3]} for b in xywh(pred["bboxes"])]
+        if not len(regions) == len(labels) == len(scores):
+            raise ValueError(
+                f"'pred_instances' of {owner} has {len(regions)} masks or boxes, {len(labels)} "
+                f"labels and {len(scores)} scores; expected as many of each."
+            )
+        return [
+            {"category_id": label, "score": score, "iscrowd": 0, **region}
+            for label, score, region in zip(labels, scores, regions, strict=True)
+            if label in things
+        ]
+
+    def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
+        """Match and average over the processed images."""
+        things = sorted(self._labels().values())
+        images, truth, detections = [], [], []
+        for img_id, entry in enumerate(entries, 1):
+            height, width = entry.stats["size"]
+            images.append({"id": img_id, "height": height, "width": width})
+            truth += [{**o, "image_id": img_id} for o in entry.stats["objects"]]
+            detections += [{**d, "image_id": img_id} for d in entry.stats["detections"]]
+        table = evaluate_detections(
+            images,
+            truth,
+            detections,
+            things,
+            self.settings["max_dets"],
+            self.settings["area_ranges"],
+            self.iou_type,
+        )
+        metrics = {
+            "AP": table.average_precision(),
+            "AP50": table.average_precision(threshold=0),
+            "AP75": table.average_precision(threshold=5),
+            **{f"AP{a}": table.average_precision(a) for a in self.settings["area_ranges"]},
+            "AR": table.average_recall(),
+        }
+        self.log(
+            f"{self.settings} on {len(entries)} images, {len(truth)} objects, "
+            f"{len(detections)} detections: "
+            + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
+        )
+        if np.isnan(metrics["AP"]):
+            self.log("the images have no object: AP is NaN.", logging.WARNING)
+        return metrics | (self._per_class(table, things) if self.classwise else {})
+
+    def _per_class(self, table: ApTable, things: Sequence[int]) -> dict[str, float]:
+        names = unique_names(self.class_names)
+        metrics = {}
+        for index, label in enumerate(things):
+            metrics[f"AP/{names[label]}"] = table.average_precision(category=index)
+            metrics[f"AP50/{names[label]}"] = table.average_precision(threshold=0, category=index)
+            metrics[f"AR/{names[label]}"] = table.average_recall(category=index)
+        return metrics

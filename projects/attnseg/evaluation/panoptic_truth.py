@@ -1,0 +1,136 @@
+"""Ground truth of a COCO panoptic json and its PNG files, read one image at a time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from attnseg.compat import rgb2id
+from attnseg.evaluation.classes import match_categories, thing_flags
+from attnseg.evaluation.functional.panoptic_quality import Segment
+from attnseg.evaluation.jsonfile import read_coco_json
+
+VOID_ID = 0
+
+
+class PanopticTruth:
+    """Panoptic ground truth in terms of the labels of a data set.
+
+    Args:
+        ann_file: Panoptic json (``segments_info`` in each annotation).
+        seg_prefix: Folder of the PNG files, ids as R + 256 G + 256^2 B.
+
+    Raises:
+        FileNotFoundError: If the json or the folder does not exist.
+        ValueError: If the json is not a panoptic one.
+    """
+
+    def __init__(self, ann_file: str, seg_prefix: str) -> None:
+        content = read_coco_json(ann_file, "a COCO panoptic json")
+        if any("segments_info" not in a for a in content["annotations"]):
+            raise ValueError(
+                f"'{ann_file}' has annotations without 'segments_info': it is not a COCO panoptic "
+                "json (instances files have 'segmentation' instead)."
+            )
+        if not Path(seg_prefix).is_dir():
+            raise FileNotFoundError(
+                f"'{seg_prefix}' is not a folder; expected the panoptic PNGs ('seg_prefix')."
+            )
+        self.ann_file = str(ann_file)
+        self.seg_prefix = Path(seg_prefix)
+        self._categories = content["categories"]
+        self._annotations = {a["image_id"]: a for a in content["annotations"]}
+        self._labels: dict[int, int] | None = None
+        self.is_thing: list[bool] = []
+
+    def set_classes(self, classes: tuple[str, ...], meta: Mapping[str, Any] | None) -> None:
+        """Match the labels of the data set with the categories of the json, by name.
+
+        Raises:
+            ValueError: If the json lacks a class.
+        """
+        flags = thing_flags(classes, meta)
+        ids = match_categories(classes, flags, self._categories, self.ann_file)
+        isthing = {c["id"]: bool(c.get("isthing", 1)) for c in self._categories}
+        self.is_thing = [isthing[i] for i in ids]
+        self._labels = {category: label for label, category in enumerate(ids)}
+
+    def segments(self, img_id: int | None, size: tuple[int, int]) -> tuple[np.ndarray, dict[int, Segment]]:
+        """Read the segments of an image, at their original size.
+
+        Segments of categories that are no class of the data set are void.
+
+        Args:
+            img_id: Image id of the json.
+            size: Height and width that the prediction has.
+
+        Returns:
+            Segment ids (H, W), and the segment of each id.
+
+        Raises:
+            KeyError: If the json has no such image.
+            FileNotFoundError: If the PNG is missing.
+            ValueError: If the PNG cannot be read, has another size, or has segments that the json
+                does not list.
+        """
+        if self._labels is None:
+            raise RuntimeError("set_classes() must be called first.")
+        annotation = self._annotations.get(img_id)
+        if annotation is None:
+            raise KeyError(
+                f"'{self.ann_file}' has no annotation of image id {img_id!r}: the metric's "
+                "'ann_file' and the data set's differ."
+            )
+        path = self.seg_prefix / annotation["file_name"]
+        ids = read_panoptic_png(path)
+        if ids.shape != tuple(size):
+            raise ValueError(
+                f"Image id {img_id!r}: the prediction has size (H, W) = {tuple(size)}, '{path}' "
+                f"has {ids.shape}. Predictions must be at the original size ('ori_shape')."
+            )
+        infos = {info["id"]: info for info in annotation["segments_info"]}
+        unknown = sorted(set(np.unique(ids).tolist()) - set(infos) - {VOID_ID})
+        if unknown:
+            raise ValueError(
+                f"'{path}' has segment ids {unknown[:5]} that '{self.ann_file}' does not list for "
+                f"image id {img_id!r}."
+            )
+        return ids, {
+            key: Segment(self._labels[info["category_id"]], bool(info.get("iscrowd", 0)))
+            for key, info in infos.items()
+            if info["category_id"] in self._labels
+        }
+
+    def semantic_map(self, img_id: int | None, size: tuple[int, int], void: int) -> np.ndarray:
+        """Read the labels of an image (H, W) int64, with ``void`` where nothing is labelled.
+
+        Crowd regions keep their class. Arguments and errors as in `segments`.
+        """
+        ids, segments = self.segments(img_id, size)
+        values, inverse = np.unique(ids, return_inverse=True)
+        labels = [segments[i].label if i in segments else void for i in values.tolist()]
+        return np.array(labels, dtype=np.int64)[inverse.reshape(ids.shape)]
+
+
+def read_panoptic_png(path: Path) -> np.ndarray:
+    """Read segment ids (H, W) from a panoptic PNG.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or not 8-bit RGB.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Panoptic PNG '{path}' does not exist.")
+    try:
+        with Image.open(path) as image:
+            mode, rgb = image.mode, np.asarray(image)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"Panoptic PNG '{path}' cannot be decoded: {error}") from error
+    if mode != "RGB":
+        raise ValueError(
+            f"Panoptic PNG '{path}' has mode {mode}; expected 8-bit RGB with segment ids as "
+            "R + 256 G + 256^2 B."
+        )
+    return rgb2id(rgb)
