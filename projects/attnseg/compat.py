@@ -1,32 +1,209 @@
-"""Every gap of the OpenMMLab stack, closed once (first cut)."""
+"""Every gap of the OpenMMLab stack, closed once.
+
+``setup_env`` is called by every tool before a config is parsed or mmdet is
+imported. Importing this module costs nothing; the gaps are closed on the call.
+"""
 
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
 import types
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from attnseg._compat_dist import set_run_folder
 
-class _MissingOps(types.ModuleType):
-    """Stands in for ``mmcv._ext``: mmdet imports, each operator raises when called."""
+__all__ = ["id2rgb", "rgb2id", "set_run_folder", "setup_env"]
+
+# Part of an operator's name -> who needs it; the first that fits is printed.
+_OPERATOR_USERS = {
+    "ms_deform_attn": "deformable transformers such as Deformable DETR and DINO",
+    "deform": "networks with deformable convolutions",
+    "nms": "box-based models such as Mask R-CNN and RTMDet-Ins",
+    "roi": "two-stage models such as Mask R-CNN and Cascade R-CNN",
+    "border_align": "BorderDet",
+    "carafe": "models with CARAFE upsampling",
+    "psamask": "PSANet",
+    "ca_": "CCNet",
+    "sigmoid_focal_loss": "models trained with mmcv's focal loss, such as RetinaNet and SOLOv2",
+    "pool_": "corner-based models such as CornerNet",
+}
+
+
+def setup_env() -> None:
+    """Close the gaps between mmengine, mmcv, mmdet, mmseg and this package; idempotent.
+
+    - ``_base_ = 'mmseg::...'`` and ``'attnseg::...'`` are found;
+    - mmdet imports without mmcv's compiled operators and without panopticapi;
+    - launching works on nodes without CUDA, and results are collected in the run folder;
+    - checkpoints are written atomically and read without running code from them.
+
+    Raises:
+        ModuleNotFoundError: mmengine or mmcv is not installed; says how to install them.
+    """
+    for module in ("mmengine", "mmcv"):
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(
+                f"{module} is not installed. Run `pip install onedl-{module}`, or `make test` in "
+                "a checkout, which installs everything."
+            )
+    from attnseg._compat_dist import install_dist
+    from attnseg._compat_io import install_io
+
+    _register_packages()
+    _stub_operators()
+    _stub_panopticapi()
+    install_dist()
+    install_io()
+
+
+def rgb2id(color: Any) -> Any:
+    """Segment ids of COCO panoptic colours, ``R + 256 G + 65536 B``.
+
+    Args:
+        color: (H, W, 3) array in RGB order with values 0..255, or three numbers.
+
+    Returns:
+        (H, W) int32 array for an array, an int for three numbers.
+
+    Raises:
+        ValueError: The last axis is not of size 3.
+    """
+    import numpy as np
+
+    values = np.asarray(color)
+    if values.ndim == 0 or values.shape[-1] != 3:
+        raise ValueError(f"expected (..., 3) RGB values, got shape {values.shape}.")
+    values = values.astype(np.int32)
+    ids = values[..., 0] + 256 * values[..., 1] + 65536 * values[..., 2]
+    return int(ids) if ids.ndim == 0 else ids
+
+
+def id2rgb(ids: Any) -> Any:
+    """COCO panoptic colours of segment ids; the inverse of :func:`rgb2id`.
+
+    Args:
+        ids: (H, W) integer array or one integer, values 0..2**24 - 1.
+
+    Returns:
+        (H, W, 3) uint8 array in RGB order for an array, ``[r, g, b]`` for one integer.
+
+    Raises:
+        ValueError: An id does not fit into 24 bits.
+    """
+    import numpy as np
+
+    values = np.asarray(ids)
+    if values.size and (values.min() < 0 or values.max() >= 1 << 24):
+        raise ValueError(
+            f"segment ids must be in 0..{(1 << 24) - 1}, got {values.min()}..{values.max()}."
+        )
+    values = values.astype(np.int64)
+    rgb = np.stack([values & 255, (values >> 8) & 255, values >> 16], axis=-1).astype(np.uint8)
+    return rgb.tolist() if values.ndim == 0 else rgb
+
+
+def _register_packages() -> None:
+    """Name the distributions behind ``mmseg::`` and ``attnseg::``; mmengine knows neither."""
+    from mmengine.config import utils
+
+    utils.MODULE2PACKAGE["attnseg"] = "attnseg"
+    for distribution in ("onedl-mmsegmentation", "mmsegmentation"):
+        try:
+            importlib.metadata.distribution(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        utils.MODULE2PACKAGE["mmseg"] = distribution
+        return
+
+
+class _MissingOperators(types.ModuleType):
+    """Stands in for ``mmcv._ext``: mmdet imports, and each operator raises when called."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
 
         def missing(*args: Any, **kwargs: Any) -> None:
-            raise RuntimeError(f"mmcv operator '{name}' is not compiled: run `make ops`.")
+            users = (text for part, text in _OPERATOR_USERS.items() if part in name)
+            raise RuntimeError(
+                f"mmcv operator '{name}' is not compiled; "
+                f"{next(users, 'some models of mmdet and mmseg')} need it: run `make ops`."
+            )
 
         return missing
 
 
-def setup_env() -> None:
-    """Close the gaps; idempotent, called before a config is parsed or mmdet is imported."""
-    from mmengine.config import utils
-
-    utils.MODULE2PACKAGE["mmseg"] = "onedl-mmsegmentation"
-    utils.MODULE2PACKAGE["attnseg"] = "attnseg"
+def _stub_operators() -> None:
     if "mmcv._ext" not in sys.modules and importlib.util.find_spec("mmcv._ext") is None:
-        stub = _MissingOps("mmcv._ext")
-        stub.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", None)
-        sys.modules["mmcv._ext"] = stub
+        _add_module(_MissingOperators("mmcv._ext"))
+
+
+def _stub_panopticapi() -> None:
+    """Provide the few helpers of panopticapi that mmdet's loader and converters use.
+
+    ``panopticapi.evaluation`` stays an ImportError: we compute PQ ourselves, and
+    half of a metric would be worse than none.
+    """
+    if "panopticapi" in sys.modules or importlib.util.find_spec("panopticapi") is not None:
+        return
+    package = types.ModuleType("panopticapi", "Stand-in of attnseg: the helpers mmdet uses.")
+    package.__path__ = []
+    utils = types.ModuleType("panopticapi.utils")
+    for helper in (rgb2id, id2rgb, IdGenerator, save_json):
+        setattr(utils, helper.__name__, helper)
+    package.utils = utils  # type: ignore[attr-defined]
+    _add_module(package)
+    _add_module(utils)
+
+
+def _add_module(module: types.ModuleType) -> None:
+    # mmengine's environment report and importlib ask for the spec.
+    is_package = hasattr(module, "__path__")
+    module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None, is_package=is_package)
+    sys.modules[module.__name__] = module
+
+
+class IdGenerator:
+    """Unique panoptic ids and colours: the category's own for stuff, a free one per thing.
+
+    Args:
+        categories: Category id -> category with ``isthing`` (0 or 1) and ``color`` (RGB).
+    """
+
+    _STRIDE = 0x09_2F_35  # odd, so that all 2**24 colours are visited
+
+    def __init__(self, categories: Mapping[int, Mapping[str, Any]]) -> None:
+        self.categories = categories
+        self._taken = {0} | {
+            rgb2id(category["color"]) for category in categories.values() if not category["isthing"]
+        }
+
+    def get_id(self, category_id: int) -> int:
+        """A segment id for one more object, or the id of a stuff category."""
+        category = self.categories[category_id]
+        segment_id = rgb2id(category["color"])
+        if not category["isthing"]:
+            return segment_id
+        while segment_id in self._taken:
+            segment_id = (segment_id + self._STRIDE) % (1 << 24)
+        self._taken.add(segment_id)
+        return segment_id
+
+    def get_color(self, category_id: int) -> list[int]:
+        """As :meth:`get_id`, as RGB."""
+        return id2rgb(self.get_id(category_id))
+
+    def get_id_and_color(self, category_id: int) -> tuple[int, list[int]]:
+        """As :meth:`get_id`, together with its RGB colour."""
+        segment_id = self.get_id(category_id)
+        return segment_id, id2rgb(segment_id)
+
+
+def save_json(value: Any, path: str | Path) -> None:
+    """Write a JSON file atomically."""
+    from attnseg._atomic import write_json
+
+    write_json(path, value, indent=None)

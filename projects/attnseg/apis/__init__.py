@@ -1,1 +1,1 @@
-
+"""What sits on top: commands as functions."""

@@ -1,1 +1,5 @@
+"""Hooks, weight loading and run files."""
 
+from attnseg.engine.hooks import InvalidLossHook, ResultHook
+
+__all__ = ["InvalidLossHook", "ResultHook"]

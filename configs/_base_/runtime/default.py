@@ -1,0 +1,23 @@
+"""What semantic, instance and panoptic runs share.
+
+A schedule adds what counts epochs or iterations: checkpoints and logs. Inherit `semantic.py` or `detection.py` beside this file: they add scope and visualizer.
+"""
+
+seed = 0
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    # On nodes without CUDA the launcher takes gloo instead.
+    dist_cfg=dict(backend="nccl"),
+)
+randomness = dict(seed=seed, deterministic=False)
+custom_hooks = [
+    dict(type="mmdet.NumClassCheckHook"),
+    dict(type="attnseg.InvalidLossHook"),
+    dict(type="attnseg.ResultHook"),
+]
+vis_backends = [dict(type="LocalVisBackend")]
+log_level = "INFO"
+load_from = None
+resume = False

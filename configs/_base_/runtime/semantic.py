@@ -1,0 +1,7 @@
+_base_ = "./default.py"
+
+default_scope = "mmseg"
+visualizer = dict(
+    type="SegLocalVisualizer", vis_backends=_base_.vis_backends, name="visualizer", alpha=0.6
+)
+custom_hooks = [*_base_.custom_hooks, dict(type="SegVisualizationHook")]

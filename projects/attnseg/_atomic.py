@@ -1,0 +1,102 @@
+"""Files that are either the old one or the new one, never half of one.
+
+Data goes to a temporary file in the same folder, is flushed to the disk and
+then renamed over the target, which POSIX does in one step.
+"""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Replace the content of ``path`` atomically; parent folders are created.
+
+    Raises:
+        OSError: The folder cannot be written; ``path`` is then unchanged.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A rename would replace a link by a file and leave its target stale.
+    target = path.resolve() if path.is_symlink() else path
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
+    )
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _file_mode(target))
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def write_text(path: str | Path, text: str, encoding: str = "utf-8") -> None:
+    """Replace the content of ``path`` atomically by ``text``."""
+    write_bytes(path, text.encode(encoding))
+
+
+def write_json(path: str | Path, value: Any, indent: int | None = 2) -> None:
+    """Write ``value`` as strict JSON, atomically.
+
+    Floats keep every digit (``repr``); NaN and infinities, which JSON lacks,
+    become ``null``. Numpy and torch scalars and arrays become numbers and lists.
+
+    Raises:
+        TypeError: ``value`` holds something that has no JSON form; names its type.
+    """
+    write_text(path, json.dumps(to_plain(value), indent=indent, allow_nan=False) + "\n")
+
+
+def to_plain(value: Any) -> Any:
+    """The value made of dict, list, str, int, float, bool and None only.
+
+    Raises:
+        TypeError: A part of the value has no JSON form; names its type.
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(to_plain(item) for item in value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # Numpy scalars and arrays and torch tensors, without importing either.
+    if hasattr(value, "tolist"):
+        return to_plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r:.80}")
+
+
+def _file_mode(target: Path) -> int:
+    """The mode of the old file, else what the umask gives a new one."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename survive a power cut where the file system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        return
+    finally:
+        os.close(handle)

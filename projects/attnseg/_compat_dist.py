@@ -1,0 +1,153 @@
+"""Distributed launch on nodes without CUDA, Slurm environment, result collection."""
+
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# Below the range from which Linux hands out ports by itself (32768 and up).
+_FIRST_PORT, _PORTS = 20000, 12000
+
+_run_folder: str | None = None
+
+
+def set_run_folder(folder: str | Path | None) -> None:
+    """Tell where the processes of a run may leave temporary files; shared by all nodes."""
+    global _run_folder
+    _run_folder = None if folder is None else os.path.abspath(folder)
+
+
+def install_dist() -> None:
+    """Patch mmengine's launchers, its DDP wrapper and its result collection."""
+    from mmengine import dist
+    from mmengine.dist import dist as dist_functions
+    from mmengine.dist import utils
+    from mmengine.model import MMDistributedDataParallel
+
+    if hasattr(utils._init_dist_pytorch, "attnseg_original"):
+        return
+    utils._init_dist_pytorch = _cpu_aware_launcher(utils._init_dist_pytorch)
+    utils._init_dist_slurm = _init_dist_slurm
+    collect = _collector_in_run_folder(dist_functions.collect_results_cpu)
+    dist_functions.collect_results_cpu = dist.collect_results_cpu = collect
+    MMDistributedDataParallel.__init__ = _cpu_aware_wrapper(MMDistributedDataParallel.__init__)
+
+
+def _cpu_aware_launcher(original: Any) -> Any:
+    """Wrap ``_init_dist_pytorch``, which selects a CUDA device without asking for one."""
+
+    @functools.wraps(original)
+    def init(backend: str, init_backend: str = "torch", **kwargs: Any) -> None:
+        from mmengine.device import get_device
+        from torch import distributed
+
+        if get_device() != "cpu":
+            original(backend, init_backend=init_backend, **kwargs)
+            return
+        distributed.init_process_group("gloo" if backend == "nccl" else backend, **kwargs)
+
+    init.attnseg_original = original  # type: ignore[attr-defined]
+    return init
+
+
+def _init_dist_slurm(
+    backend: str, port: int | None = None, init_backend: str = "torch", **kwargs: Any
+) -> None:
+    """Start from the variables that ``srun`` sets, on GPU and CPU nodes alike."""
+    from mmengine.dist import utils
+
+    slurm_environment(port)
+    utils._init_dist_pytorch(backend, init_backend=init_backend, **kwargs)
+
+
+def slurm_environment(port: int | None = None) -> None:
+    """Set RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT from Slurm's variables.
+
+    MASTER_ADDR and MASTER_PORT are kept where they are set. Otherwise the port
+    comes from the job number, so that two jobs on one node do not meet.
+
+    Raises:
+        RuntimeError: The process was not started by ``srun``, or the first node
+            of the job cannot be found out.
+    """
+    import torch
+
+    missing = [
+        name
+        for name in ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST")
+        if name not in os.environ
+    ]
+    if missing:
+        raise RuntimeError(
+            f"--launcher slurm: {', '.join(missing)} not set. Start the command with srun."
+        )
+    rank = int(os.environ["SLURM_PROCID"])
+    local_rank = int(os.environ.get("SLURM_LOCALID", rank))
+    # With --gpus-per-task=1 each task sees a single device, number 0.
+    if torch.cuda.is_available():
+        local_rank %= torch.cuda.device_count()
+    if "MASTER_ADDR" not in os.environ:
+        os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_NODELIST"])
+    if port is not None:
+        os.environ["MASTER_PORT"] = str(port)
+    elif "MASTER_PORT" not in os.environ:
+        os.environ["MASTER_PORT"] = str(job_port(os.environ.get("SLURM_JOB_ID", "0")))
+    os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
+    os.environ["LOCAL_RANK"] = str(local_rank)
+    os.environ["RANK"] = str(rank)
+
+
+def job_port(job_id: str) -> int:
+    """A port in 20000..31999 that is the same in each process of a Slurm job."""
+    digits = "".join(character for character in job_id if character.isdigit())
+    return _FIRST_PORT + int(digits or 0) % _PORTS
+
+
+def _first_host(nodelist: str) -> str:
+    if shutil.which("scontrol"):
+        command = ["scontrol", "show", "hostnames", nodelist]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode == 0 and result.stdout.strip():
+            return result.stdout.split()[0]
+    elif not any(mark in nodelist for mark in "[,"):
+        return nodelist
+    raise RuntimeError(
+        f"--launcher slurm: scontrol gave no host for SLURM_NODELIST={nodelist!r}. "
+        "Set MASTER_ADDR to the first node of the job."
+    )
+
+
+def _cpu_aware_wrapper(original: Any) -> Any:
+    """Wrap the DDP constructor: the runner names a device id even for a model on the CPU."""
+
+    @functools.wraps(original)
+    def init(self: Any, module: Any, *args: Any, **kwargs: Any) -> None:
+        if all(parameter.device.type == "cpu" for parameter in module.parameters()):
+            kwargs["device_ids"] = None
+        original(self, module, *args, **kwargs)
+
+    return init
+
+
+def _collector_in_run_folder(original: Any) -> Any:
+    """Wrap ``collect_results_cpu``, which leaves ``.dist_test`` in the current directory."""
+
+    @functools.wraps(original)
+    def collect(result_part: list, size: int, tmpdir: str | None = None) -> list | None:
+        from mmengine.dist import broadcast_object_list, get_dist_info
+
+        rank, world_size = get_dist_info()
+        if tmpdir is None and world_size > 1 and _run_folder is not None:
+            holder = [None]
+            if rank == 0:
+                os.makedirs(_run_folder, exist_ok=True)
+                # A fresh folder per call: a fixed one is removed under a slower process.
+                holder = [tempfile.mkdtemp(prefix=".collect_", dir=_run_folder)]
+            broadcast_object_list(holder)
+            tmpdir = holder[0]
+        return original(result_part, size, tmpdir)
+
+    return collect

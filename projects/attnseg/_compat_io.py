@@ -1,0 +1,170 @@
+"""Checkpoints: written atomically, read without ever running code from the file."""
+
+import os
+import pickle
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from attnseg import _atomic
+
+_FIX = (
+    "attnseg never runs code out of a checkpoint. If you trust its author, save the weights anew "
+    "as plain tensors (torch.save(model.state_dict(), ...)) or as .safetensors."
+)
+
+
+def install_io() -> None:
+    """Give mmengine the safe loaders and the atomic local backend."""
+    from mmengine.runner import checkpoint
+
+    checkpoint._safe_torch_load = safe_torch_load
+    checkpoint.CheckpointLoader.register_scheme("", load_from_local, force=True)
+    if not hasattr(checkpoint.load_url, "attnseg_original"):
+        checkpoint.load_url = _safe_load_url(checkpoint.load_url)
+    _register_atomic_backend()
+
+
+def safe_torch_load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+    """Read a ``torch.save`` file with tensors and plain values only.
+
+    Same signature as mmengine's ``_safe_torch_load``, which silently falls back
+    to full unpickling; ``weights_only=False`` is not honoured here.
+
+    Raises:
+        RuntimeError: The file is damaged, or needs a class or function that is
+            not on the list of harmless ones; names the file.
+    """
+    import torch
+
+    try:
+        with _allowed_globals():
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        name = _unsupported_global(str(error))
+        detail = f"reading it needs '{name}'" if name else str(error).splitlines()[0]
+        raise RuntimeError(
+            f"{_file_name(file)}: not a plain weights file: {detail}. {_FIX}"
+        ) from None
+    except (EOFError, RuntimeError) as error:
+        raise RuntimeError(
+            f"{_file_name(file)}: damaged or not a checkpoint ({str(error).splitlines()[0]}). "
+            "Copy it again, or use the checkpoint before it."
+        ) from error
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Read a checkpoint file: ``.safetensors``, or what ``torch.save`` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RuntimeError: The file is damaged or not plain weights.
+    """
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f"{filename}: no such checkpoint file.")
+    if not filename.endswith(".safetensors"):
+        return safe_torch_load(filename, map_location=map_location)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    device = map_location if isinstance(map_location, str) else "cpu"
+    try:
+        return {"state_dict": load_file(filename, device=device), "meta": {}}
+    except SafetensorError as error:
+        raise RuntimeError(f"{filename}: not a valid safetensors file ({error}).") from error
+
+
+def _safe_load_url(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap torch's downloader, whose default is full unpickling."""
+
+    def load_url(url: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs["weights_only"] = True
+        try:
+            with _allowed_globals():
+                return original(url, *args, **kwargs)
+        except pickle.UnpicklingError as error:
+            name = _unsupported_global(str(error)) or "something unknown"
+            raise RuntimeError(
+                f"{url}: not a plain weights file: reading it needs '{name}'. {_FIX}"
+            ) from None
+
+    load_url.attnseg_original = original  # type: ignore[attr-defined]
+    return load_url
+
+
+def _history_getattr(owner: Any, name: str) -> Any:
+    """``getattr`` as far as a pickled HistoryBuffer needs it: its own statistics."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ("min", "max", "current", "mean"):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f"getattr({owner!r:.60}, {name!r:.60}) is not allowed")
+
+
+# The unpickler of torch looks functions up by this name.
+_history_getattr.__module__ = "builtins"
+_history_getattr.__name__ = _history_getattr.__qualname__ = "getattr"
+
+
+def _allowed_globals() -> AbstractContextManager[None]:
+    """What a checkpoint of mmengine may hold beyond tensors: numbers, arrays and log histories."""
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    core = np._core if hasattr(np, "_core") else np.core
+    numeric = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+    allowed: list[Any] = [
+        slice,
+        _history_getattr,
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        core.multiarray._reconstruct,
+        core.multiarray.scalar,
+        *numeric,
+    ]
+    if not hasattr(torch.serialization, "safe_globals"):  # torch 2.4
+        torch.serialization.add_safe_globals(allowed)
+        return nullcontext()
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version >= (2, 6):
+        # numpy 1 and 2 call the same two functions by different names.
+        for package in ("numpy.core", "numpy._core"):
+            for name in ("_reconstruct", "scalar"):
+                allowed.append((getattr(core.multiarray, name), f"{package}.multiarray.{name}"))
+    return torch.serialization.safe_globals(allowed)
+
+
+def _unsupported_global(message: str) -> str | None:
+    """The class or function that torch's message complains about."""
+    match = re.search(r"GLOBAL (\S+) was not an allowed|([\w.]+) is not allowed", message)
+    return next((group for group in match.groups() if group), None) if match else None
+
+
+def _file_name(file: Any) -> str:
+    return os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the checkpoint"
+
+
+def _register_atomic_backend() -> None:
+    """Replace mmengine's ``local`` backend by one whose writes are atomic."""
+    from mmengine.fileio import LocalBackend, register_backend
+    from mmengine.fileio.backends import backends
+
+    if hasattr(backends["local"], "attnseg_atomic"):
+        return
+
+    class AtomicLocalBackend(LocalBackend):
+        """Local files; an interrupted write leaves the old file as it was."""
+
+        attnseg_atomic = True
+
+        def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
+            _atomic.write_bytes(filepath, obj)
+
+        def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = "utf-8") -> None:
+            _atomic.write_text(filepath, obj, encoding)
+
+    register_backend("local", AtomicLocalBackend, force=True, prefixes="")

@@ -1,0 +1,277 @@
+"""From a config name to a run: what ``tools/train.py`` and ``tools/test.py`` share."""
+
+import difflib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attnseg
+from attnseg.compat import set_run_folder, setup_env
+
+LAUNCHERS = ("none", "pytorch", "slurm")
+_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+_EVALUATORS = ("val_evaluator", "test_evaluator")
+
+
+class UsageError(Exception):
+    """The command cannot run as given; the message names what is wrong and the fix."""
+
+
+def config_folders(package: str = "attnseg") -> list[Path]:
+    """Where the configs of an installed package lie; the checkout's own folder comes first."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    root = Path(next(iter(spec.submodule_search_locations)))
+    candidates = [root / ".mim" / "configs"]
+    if package == "attnseg":
+        candidates.insert(0, Path(attnseg.__file__).resolve().parents[2] / "configs")
+    return [folder for folder in candidates if folder.is_dir()]
+
+
+def find_config(name: str | Path) -> Path:
+    """Path of a config given as a file, as ``package::folder/name.py``, or below ``configs/``.
+
+    Raises:
+        UsageError: Nothing of that name; proposes the nearest ones.
+    """
+    package, separator, relative = str(name).rpartition("::")
+    if not separator and Path(name).is_file():
+        return Path(name).resolve()
+    folders = config_folders(package or "attnseg")
+    relative = relative.removeprefix("configs/")
+    for folder in folders:
+        for candidate in (folder / relative, folder / f"{relative}.py"):
+            if candidate.is_file():
+                return candidate.resolve()
+    known = {path.stem: path for folder in folders for path in folder.glob("[!_]*/*.py")}
+    near = difflib.get_close_matches(Path(relative).stem, known, n=3, cutoff=0.5)
+    proposal = f" Did you mean {', '.join(near)}?" if near else ""
+    places = ", ".join(map(str, folders)) or f"an installed package '{package}'"
+    raise UsageError(
+        f"config '{name}' not found: neither a file nor in {places}."
+        + (proposal or " Give a path, or a name below configs/.")
+    )
+
+
+def build_config(
+    config: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    data: str | Path | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    seed: int | None = None,
+    amp: bool = False,
+    resume: str | None = None,
+    checkpoint: str | Path | None = None,
+    show_dir: str | Path | None = None,
+) -> Any:
+    """Read a config and apply what the command line says; files are checked at once.
+
+    Args:
+        config: See :func:`find_config`.
+        work_dir: Run folder; else the config's, else ``./work_dirs/<config stem>``.
+        data: Takes the place of the config's ``data_root`` in every dataset and evaluator.
+        cfg_options: Dotted keys -> values, merged last but for ``data``.
+        launcher: One of ``LAUNCHERS``.
+        seed: Takes the place of the config's.
+        amp: Mixed precision; needs a GPU, as mmengine does.
+        resume: ``'auto'`` continues from the newest checkpoint of the run folder,
+            if any; a path continues from that file.
+        checkpoint: Weights to evaluate, or to start from.
+        show_dir: Where a test draws its predictions.
+
+    Returns:
+        The ``mmengine.Config`` for a Runner.
+
+    Raises:
+        UsageError: A file or folder is missing, or an option does not fit the config.
+    """
+    setup_env()
+    from mmengine.config import Config
+
+    path = find_config(config)
+    cfg = Config.fromfile(str(path))
+    options = dict(cfg_options or {})
+    data = data if data is not None else options.pop("data_root", None)
+    cfg.merge_from_dict(options)
+    if data is not None:
+        replace_data_root(cfg, str(data))
+    cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / path.stem)
+    cfg.launcher = _checked_launcher(launcher)
+    if seed is not None:
+        cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
+    if amp:
+        _use_amp(cfg)
+    _choose_checkpoint(cfg, resume, checkpoint)
+    if show_dir is not None:
+        _draw_into(cfg, Path(show_dir))
+    return cfg
+
+
+def replace_data_root(cfg: Any, folder: str) -> None:
+    """Put ``folder`` in place of the config's ``data_root`` in all datasets and evaluators.
+
+    Raises:
+        UsageError: The config has no top-level ``data_root``.
+    """
+    old = cfg.get("data_root")
+    if not isinstance(old, str) or not old.strip("/"):
+        raise UsageError(
+            f"--data: {cfg.filename} has no top-level data_root to replace; set the folders with "
+            "--cfg-options train_dataloader.dataset.data_root=..."
+        )
+    prefix, new = old.rstrip("/"), folder.rstrip("/")
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            for key in value:
+                value[key] = moved(value[key])
+            return value
+        if isinstance(value, (list, tuple)):
+            return type(value)(moved(item) for item in value)
+        if isinstance(value, str) and (value == prefix or value.startswith(prefix + "/")):
+            return new + value[len(prefix) :]
+        return value
+
+    for key in (*_LOADERS, *_EVALUATORS):
+        if cfg.get(key) is not None:
+            cfg[key] = moved(cfg[key])
+    cfg.data_root = moved(old)
+
+
+def run_train(cfg: Any) -> Any:
+    """Train by the config; returns the Runner afterwards.
+
+    Raises:
+        UsageError: A data folder is missing.
+    """
+    _check_data(cfg, ("train_dataloader", "val_dataloader"))
+    runner = _build_runner(cfg)
+    runner.train()
+    return runner
+
+
+def run_test(cfg: Any) -> dict[str, float]:
+    """Evaluate ``cfg.load_from`` on the test set; returns the metrics, unrounded.
+
+    Raises:
+        UsageError: A data folder is missing.
+        RuntimeError: The checkpoint does not fit the config; names keys and shapes.
+    """
+    from attnseg.engine.checkpoint import load_weights
+
+    _check_data(cfg, ("test_dataloader",))
+    runner = _build_runner(cfg)
+    # The runner loads them once more, leniently, after its hooks are set up.
+    load_weights(runner.model, cfg.load_from)
+    return runner.test()
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Run a tool's main function; a UsageError becomes one line and exit status 2."""
+    try:
+        command()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _build_runner(cfg: Any) -> Any:
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    set_run_folder(cfg.work_dir)
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _checked_launcher(launcher: str) -> str:
+    if launcher not in LAUNCHERS:
+        raise UsageError(f"--launcher {launcher}: expected one of {', '.join(LAUNCHERS)}.")
+    if launcher == "pytorch" and "RANK" not in os.environ:
+        raise UsageError(
+            "--launcher pytorch: RANK is not set. Start with "
+            "`torchrun --nproc-per-node=N tools/train.py CONFIG --launcher pytorch`."
+        )
+    if launcher == "slurm" and "SLURM_PROCID" not in os.environ:
+        raise UsageError("--launcher slurm: SLURM_PROCID is not set. Start the command with srun.")
+    return launcher
+
+
+def _use_amp(cfg: Any) -> None:
+    from mmengine.device import is_cuda_available
+
+    wrapper = cfg.get("optim_wrapper")
+    if wrapper is None:
+        raise UsageError(f"--amp: {cfg.filename} has no optim_wrapper.")
+    if not is_cuda_available():
+        # mmengine's AmpOptimWrapper refuses to start without a GPU.
+        raise UsageError("--amp: mixed precision needs a GPU, and torch sees none. Leave it out.")
+    if wrapper.get("type", "OptimWrapper") not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise UsageError(f"--amp: optim_wrapper of type {wrapper.type} has no mixed precision.")
+    wrapper.type = "AmpOptimWrapper"
+    wrapper.setdefault("loss_scale", "dynamic")
+
+
+def _choose_checkpoint(cfg: Any, resume: str | None, checkpoint: str | Path | None) -> None:
+    from attnseg.engine.checkpoint import latest_checkpoint
+
+    if resume == "auto":
+        found = latest_checkpoint(cfg.work_dir)
+        # A fresh start where there is nothing to continue from: what a requeued job needs.
+        cfg.resume, cfg.load_from = found is not None, str(found) if found else None
+        return
+    chosen = resume if resume is not None else checkpoint
+    if chosen is None:
+        return
+    if "://" not in str(chosen) and not Path(chosen).expanduser().is_file():
+        raise UsageError(f"checkpoint '{chosen}' not found. {_nearby_checkpoints(Path(chosen))}")
+    cfg.resume, cfg.load_from = resume is not None, str(chosen)
+
+
+def _nearby_checkpoints(path: Path) -> str:
+    found = sorted(item.name for item in path.parent.glob("*.pth")) if path.parent.is_dir() else []
+    if found:
+        return f"{path.parent} has {', '.join(found[-5:])}."
+    return "Train first (tools/train.py writes epoch_N.pth or iter_N.pth into its run folder)."
+
+
+def _draw_into(cfg: Any, folder: Path) -> None:
+    """Turn on the visualization hook that the runtime base put into the config."""
+    hooks = [*cfg.get("default_hooks", {}).values(), *(cfg.get("custom_hooks") or [])]
+    for hook in hooks:
+        kind = str(hook.get("type", "")).rpartition(".")[2]
+        if kind == "DetVisualizationHook":
+            hook.update(draw=True, test_out_dir=str(folder.absolute()))
+            return
+        if kind == "SegVisualizationHook":
+            hook.update(draw=True)
+            cfg.visualizer.save_dir = str(folder)
+            return
+    raise UsageError(f"--show-dir: {cfg.filename} has no visualization hook to draw with.")
+
+
+def _check_data(cfg: Any, loaders: tuple[str, ...]) -> None:
+    roots = {root for name in loaders for root in _data_roots(cfg.get(name))}
+    for root in sorted(roots):
+        if "://" not in root and not Path(root).is_dir():
+            raise UsageError(
+                f"data folder '{root}' not found (looked from {Path.cwd()}). "
+                "Give the folder with --data DIR."
+            )
+
+
+def _data_roots(value: Any) -> Iterator[str]:
+    """``data_root`` of each dataset in a dataloader, through wrappers and lists."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("data_root"), str) and value["data_root"]:
+            yield value["data_root"]
+        for item in value.values():
+            yield from _data_roots(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _data_roots(item)

@@ -1,0 +1,98 @@
+"""Weights: loaded completely or not at all; the newest checkpoint of a run."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from attnseg.compat import setup_env
+
+_SHOWN = 5
+
+
+def load_weights(model: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Load every weight of a checkpoint into the model, strictly.
+
+    Args:
+        model: The model, possibly wrapped for distributed training.
+        path: A checkpoint of mmengine, a bare state dict, or ``.safetensors``.
+
+    Returns:
+        What the checkpoint holds besides the weights (``meta`` and so on).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RuntimeError: The file is damaged or not plain weights, or its keys or
+            shapes are not those of the model: names the first of each kind, how
+            many there are, and the config that the checkpoint was saved with.
+    """
+    setup_env()
+    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu", logger="silent")
+    weights = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise RuntimeError(
+            f"{path}: holds no weights; expected a dict of tensors or one under 'state_dict'."
+        )
+    weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    model = model.module if is_model_wrapper(model) else model
+    problems = _differences(model.state_dict(), weights)
+    if problems:
+        raise RuntimeError(
+            f"{path}: the weights do not fit {type(model).__name__}: "
+            + "; ".join(problems)
+            + f". {_hint(checkpoint)}"
+        )
+    model.load_state_dict(weights, strict=False)
+    return {key: value for key, value in checkpoint.items() if key not in ("state_dict", *weights)}
+
+
+def latest_checkpoint(folder: str | Path) -> Path | None:
+    """The newest checkpoint of a run folder, or None.
+
+    mmengine's pointer file ``last_checkpoint`` is used where it is intact; it
+    holds an absolute path, so that it is stale after the folder was moved.
+    """
+    folder = Path(folder)
+    pointer = folder / "last_checkpoint"
+    if pointer.is_file():
+        named = pointer.read_text().strip()
+        for candidate in (Path(named), folder / Path(named).name) if named else ():
+            if candidate.is_file():
+                return candidate
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("*.pth")
+        if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
+    ]
+    return max(found, default=(0, None))[1]
+
+
+def _differences(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    # mmengine ignores this counter too: BatchNorm works without it.
+    missing = [k for k in expected if k not in given and not k.endswith("num_batches_tracked")]
+    unexpected = [key for key in given if key not in expected]
+    shapes = [
+        f"{key} is {tuple(given[key].shape)}, the model has {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+    return [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in kinds if keys]
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _hint(checkpoint: Mapping[str, Any]) -> str:
+    meta = checkpoint.get("meta")
+    name = meta.get("experiment_name") if isinstance(meta, Mapping) else None
+    if not isinstance(name, str):
+        return "Use the config that the checkpoint was trained with"
+    # The runner appends the date to the name of the config.
+    config = re.sub(r"_\d{8}_\d{6}$", "", name)
+    return f"The checkpoint was trained with the config '{config}.py': use that one"

@@ -1,0 +1,6 @@
+"""Hooks of mmengine's Runner, registered as ``attnseg.X``."""
+
+from attnseg.engine.hooks.invalid_loss import InvalidLossHook
+from attnseg.engine.hooks.result import ResultHook
+
+__all__ = ["InvalidLossHook", "ResultHook"]

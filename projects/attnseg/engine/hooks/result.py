@@ -1,0 +1,68 @@
+"""The record of an evaluation: ``result.json`` in the run folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from attnseg import __version__
+from attnseg.compat import set_run_folder
+from attnseg.engine.atomic import write_json
+from attnseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ResultHook(Hook):
+    """Write ``<work_dir>/result.json`` after each validation and test, atomically.
+
+    The file holds every metric unrounded, with what is needed to read it: the
+    evaluators and their settings, the config, the seed, the package version and
+    the training progress. The last evaluation wins; ``mode`` says which it was.
+
+    Args:
+        file_name: Name of the file in the run folder.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, file_name: str = "result.json") -> None:
+        self.file_name = file_name
+
+    def before_run(self, runner: Runner) -> None:
+        """Let the processes of this run collect their results in its folder."""
+        set_run_folder(runner.work_dir)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Record a validation."""
+        self._write(runner, "val", metrics)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Record a test."""
+        self._write(runner, "test", metrics)
+
+    @master_only
+    def _write(self, runner: Runner, mode: str, metrics: dict[str, float] | None) -> None:
+        record = {
+            "mode": mode,
+            "metrics": dict(metrics or {}),
+            "evaluator": _settings(runner.cfg.get(f"{mode}_evaluator")),
+            "config": runner.cfg.filename,
+            "checkpoint": runner.cfg.get("load_from"),
+            "seed": runner.seed,
+            "epoch": runner.epoch,
+            "iter": runner.iter,
+            "attnseg_version": __version__,
+        }
+        write_json(Path(runner.work_dir) / self.file_name, record)
+
+
+def _settings(value: Any) -> Any:
+    """A config as plain values; an object that has none appears as its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _settings(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_settings(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, float)) else repr(value)
