@@ -1,0 +1,155 @@
+import math
+
+import pytest
+import torch
+from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+
+def dense_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None = None,
+    keep: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """The plain formula, with every row of the matrix written out."""
+    logits = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if bias is not None:
+        logits = logits + bias[..., None, :]
+    if keep is not None:
+        logits = logits.masked_fill(~keep[..., None, :], -math.inf)
+    return logits.softmax(-1) @ v
+
+
+def qkv(batch: int = 2, heads: int = 3, n: int = 20, m: int = 30, d: int = 5) -> list[Tensor]:
+    shapes = [(batch, heads, n, d), (batch, heads, m, d), (batch, heads, m, d)]
+    return [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+
+
+@given(
+    batch=st.integers(1, 3), channels=st.integers(1, 5), h=st.integers(1, 9), w=st.integers(1, 9)
+)
+def test_round_trip_is_the_identity(batch: int, channels: int, h: int, w: int) -> None:
+    x = torch.randn(batch, channels, h, w)
+    assert torch.equal(to_map(to_tokens(x), (h, w)), x)
+
+
+def test_a_token_is_the_channel_vector_of_its_pixel() -> None:
+    x = torch.randn(2, 3, 4, 5)
+    assert torch.equal(to_tokens(x)[1, 2 * 5 + 3], x[1, :, 2, 3])
+
+
+def test_to_map_rejects_a_wrong_size() -> None:
+    with pytest.raises(ValueError, match="12 tokens do not fill a map of 3x5"):
+        to_map(torch.zeros(1, 12, 2), (3, 5))
+
+
+def test_attention_to_itself_only_keeps_every_value_in_place() -> None:
+    # Orthogonal, long queries and keys: each pixel sees nothing but itself.
+    x = torch.randn(1, 7, 3, 4)
+    q = k = (50 * torch.eye(12))[None, None]
+    out = pixel_attention(q, k, to_tokens(x)[:, None].expand(-1, 1, -1, -1)[..., :12])
+    assert torch.allclose(to_map(out[:, 0], (3, 4)), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias_shape", [(2, 30), (2, 1, 30), (2, 3, 30)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_agrees_with_the_dense_formula_and_its_gradient(
+    bias_shape: tuple[int, ...], masked: bool
+) -> None:
+    torch.manual_seed(0)
+    inputs = qkv()
+    bias = torch.randn(bias_shape, dtype=torch.float64, requires_grad=True)
+    keep = torch.rand(2, 3, 30) > 0.6 if masked else None
+    full = bias[:, None] if bias.dim() == 2 else bias
+    expected = dense_attention(*inputs, bias=full.expand(-1, 3, -1), keep=keep)
+    actual = pixel_attention(*inputs, key_bias=bias, key_keep=keep)
+    assert torch.allclose(actual, expected, atol=1e-12)
+    weights = torch.randn_like(expected)
+    for one, two in zip(
+        torch.autograd.grad((actual * weights).sum(), [*inputs, bias]),
+        torch.autograd.grad((expected * weights).sum(), [*inputs, bias]),
+        strict=True,
+    ):
+        assert torch.allclose(one, two, atol=1e-12)
+
+
+def test_gradcheck() -> None:
+    inputs = qkv(1, 2, 4, 6, 3)
+    bias = torch.randn(1, 2, 6, dtype=torch.float64, requires_grad=True)
+    keep = torch.tensor([[True, False, True, True, False, True]])
+    assert torch.autograd.gradcheck(
+        lambda q, k, v, b: pixel_attention(q, k, v, key_bias=b, key_keep=keep), (*inputs, bias)
+    )
+
+
+def test_a_custom_scale_reaches_the_bias_unchanged() -> None:
+    inputs = qkv()
+    bias = torch.randn(2, 3, 30, dtype=torch.float64)
+    expected = dense_attention(*inputs, bias=bias, scale=1.0)
+    assert torch.allclose(pixel_attention(*inputs, key_bias=bias, scale=1.0), expected)
+
+
+def test_a_row_without_kept_keys_attends_to_all() -> None:
+    inputs = qkv()
+    keep = torch.ones(2, 30, dtype=torch.bool)
+    keep[0] = False
+    out = pixel_attention(*inputs, key_keep=keep)
+    assert torch.allclose(out, dense_attention(*inputs))
+
+
+@settings(deadline=None, max_examples=25)
+@given(h=st.integers(1, 9), w=st.integers(1, 9), stride=st.integers(1, 4))
+def test_pooling_is_the_mean_over_cells(h: int, w: int, stride: int) -> None:
+    x = torch.randn(2, 3, h, w)
+    pooled = pool_tokens(to_tokens(x), (h, w), stride)
+    cells = [
+        x[:, :, i : i + stride, j : j + stride].mean((2, 3))
+        for i in range(0, h, stride)
+        for j in range(0, w, stride)
+    ]
+    assert torch.allclose(pooled, torch.stack(cells, 1), atol=1e-6)
+
+
+def test_strided_keys_equal_dense_attention_on_pooled_keys() -> None:
+    q, k, v = qkv(n=35, m=35)
+    bias = torch.randn(2, 3, 35, dtype=torch.float64)
+
+    def pool(x: Tensor) -> Tensor:
+        return torch.stack([pool_tokens(x[:, i], (5, 7), 2) for i in range(3)], 1)
+
+    expected = dense_attention(q, pool(k), pool(v), bias=pool(bias[..., None])[..., 0])
+    actual = pixel_attention(q, k, v, key_bias=bias, kv_stride=2, size=(5, 7))
+    assert torch.allclose(actual, expected)
+
+
+def test_stride_keeps_a_cell_with_one_kept_pixel_and_needs_the_size() -> None:
+    q, k, v = qkv(n=16, m=16)
+    keep = torch.zeros(2, 16, dtype=torch.bool)
+    keep[:, 5] = True
+    out = pixel_attention(q, k, v, key_keep=keep, kv_stride=2, size=(4, 4))
+    cell = v.unflatten(2, (4, 4))[:, :, :2, :2].mean((2, 3))
+    assert torch.allclose(out, cell[:, :, None].expand_as(out))
+    with pytest.raises(ValueError, match="kv_stride above 1 needs size"):
+        pixel_attention(q, k, v, kv_stride=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_large_activations_stay_finite_in_half_precision(dtype: torch.dtype) -> None:
+    q, k, v = (200 * torch.randn(1, 2, 64, 16).to(dtype) for _ in range(3))
+    keep = torch.rand(1, 64) > 0.5
+    with torch.autocast("cpu", dtype):
+        out = pixel_attention(q, k, v, key_bias=torch.randn(1, 64), key_keep=keep)
+    assert out.isfinite().all()
+
+
+def test_compiled_graph_gives_the_same_as_gathering() -> None:
+    inputs = [x.detach().float() for x in qkv()]
+    keep = torch.rand(2, 30) > 0.5
+    eager = pixel_attention(*inputs, key_keep=keep)
+    exported = torch.compile(pixel_attention, backend="eager")(*inputs, key_keep=keep)
+    assert torch.allclose(eager, exported, atol=1e-6)
