@@ -41,9 +41,7 @@ class InstanceTruth:
                 )
             self._annotations[annotation["image_id"]].append(annotation)
 
-    def labels(
-        self, classes: tuple[str, ...], meta: Mapping[str, Any] | None
-    ) -> dict[int, int]:
+    def labels(self, classes: tuple[str, ...], meta: Mapping[str, Any] | None) -> dict[int, int]:
         """Map category ids to labels; only things can occur.
 
         Raises:
@@ -114,8 +112,13 @@ def sample_objects(
                 continue
             labels = to_numpy(group["labels"]).tolist()
             records += _records(
-                labels, [crowd] * len(labels), group.get("bboxes"), group.get("masks"),
-                size, iou_type, owner,
+                labels,
+                [crowd] * len(labels),
+                group.get("bboxes"),
+                group.get("masks"),
+                size,
+                iou_type,
+                owner,
             )
         return records
     if sample.get("instances") is None:
@@ -130,7 +133,9 @@ def sample_objects(
         [int(i.get("ignore_flag", 0)) for i in instances],
         [i["bbox"] for i in instances],
         None if any(mask is None for mask in masks) else masks,
-        size, iou_type, owner,
+        size,
+        iou_type,
+        owner,
     )
 
 

@@ -95,9 +95,7 @@ class PanopticMetric(PerImageMetric):
         num_classes = self._match_classes()
         total = PanopticStatistics(
             *(
-                np.sum([e.stats[i] for e in entries], axis=0)
-                if entries
-                else np.zeros(num_classes)
+                np.sum([e.stats[i] for e in entries], axis=0) if entries else np.zeros(num_classes)
                 for i in range(4)
             )
         )

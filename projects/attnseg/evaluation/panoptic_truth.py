@@ -57,7 +57,9 @@ class PanopticTruth:
         self.is_thing = [isthing[i] for i in ids]
         self._labels = {category: label for label, category in enumerate(ids)}
 
-    def segments(self, img_id: int | None, size: tuple[int, int]) -> tuple[np.ndarray, dict[int, Segment]]:
+    def segments(
+        self, img_id: int | None, size: tuple[int, int]
+    ) -> tuple[np.ndarray, dict[int, Segment]]:
         """Read the segments of an image, at their original size.
 
         Segments of categories that are no class of the data set are void.
