@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
-from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
 
 
 def dense_attention(

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import Tensor
+
 from attnseg.layers import MaskAttention
 from attnseg.layers.mask_attention import MASK_MODES
-from torch import Tensor
 
 
 def dense_module(layer: MaskAttention, x: Tensor) -> Tensor:
@@ -81,7 +82,9 @@ def test_random_differs_between_calls_in_training_and_not_in_test() -> None:
     layer = MaskAttention(8, mask_mode="random")
     x = torch.randn(2, 8, 6, 6)
     assert not torch.allclose(layer(x), layer(x))
-    assert layer.eval().state_dict().keys() == MaskAttention(8, mask_mode="none").state_dict().keys()
+    assert (
+        layer.eval().state_dict().keys() == MaskAttention(8, mask_mode="none").state_dict().keys()
+    )
     assert torch.equal(layer(x), layer(x))
     assert torch.allclose(layer(x)[:1], layer(x[:1]), atol=1e-6)
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from attnseg.layers import MaskAttention
 from attnseg.maskattn_unet.presets import PRESETS
 from attnseg.maskattn_unet.unet import ATTENTION_PLACES, MaskAttnUNet
@@ -93,4 +94,4 @@ def test_widths_and_strides_can_be_given() -> None:
     )
     assert net.out_channels == (8,)
     strides = [m.kv_stride for m in net.modules() if isinstance(m, MaskAttention)]
-    assert strides == [8, 4, 2, 2, 2, 2, 4, 8]
+    assert strides == [4, 2, 2, 2, 2, 4]

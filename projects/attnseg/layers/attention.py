@@ -42,9 +42,7 @@ def pool_tokens(tokens: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     """Average tokens (B, H*W, C) over stride x stride cells; border cells may be smaller."""
     if stride == 1:
         return tokens
-    x = F.avg_pool2d(
-        to_map(tokens, size), stride, ceil_mode=True, count_include_pad=False
-    )
+    x = F.avg_pool2d(to_map(tokens, size), stride, ceil_mode=True, count_include_pad=False)
     return to_tokens(x)
 
 

@@ -196,9 +196,7 @@ def score_instances(
     return labels, scores, areas
 
 
-def enlarge_instances(
-    instances: IntMap, labels: IntMap, classes: IntMap, reach: float
-) -> IntMap:
+def enlarge_instances(instances: IntMap, labels: IntMap, classes: IntMap, reach: float) -> IntMap:
     """Carry an instance map over to a larger class map, whose borders it then follows.
 
     Args:

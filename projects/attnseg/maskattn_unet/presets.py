@@ -16,6 +16,7 @@ class Preset:
         residual_entry: each stage starts with a residual block, and blocks have no last
             activation, as in the published code.
         encoder_attention: attention after each encoder map, finest first.
+        decoder_attention: attention after each decoder map, coarsest first.
         encoder_strides: key strides of the encoder's attention, finest first.
         decoder_strides: the same for the decoder, coarsest first.
         ffn_ratio: hidden width of the attention's FFN over its channels; 0 for none.
@@ -28,6 +29,7 @@ class Preset:
     pool_bottleneck: bool
     residual_entry: bool
     encoder_attention: tuple[bool, ...]
+    decoder_attention: tuple[bool, ...]
     encoder_strides: tuple[int, ...]
     decoder_strides: tuple[int, ...]
     ffn_ratio: float
@@ -44,6 +46,7 @@ PRESETS = {
         pool_bottleneck=True,
         residual_entry=False,
         encoder_attention=(True, True, True, True),
+        decoder_attention=(True, True, True, True),
         encoder_strides=(16, 8, 4, 1),
         decoder_strides=(1, 4, 8, 16),
         ffn_ratio=2.0,
@@ -58,19 +61,22 @@ PRESETS = {
         pool_bottleneck=False,
         residual_entry=True,
         encoder_attention=(False, True, True, True),
+        decoder_attention=(True, True, True),
         encoder_strides=(1, 1, 1, 1),
         decoder_strides=(1, 1, 1),
         ffn_ratio=0.0,
         dropout=0.3,
     ),
-    # For embedded use and for CPUs; not in the paper.
+    # For embedded use and for CPUs, not in the paper: no attention at the finest stage, which
+    # would take more time than the rest of the network.
     "small": Preset(
         channels=(16, 32, 64, 64),
         bottleneck=(96, 64),
         decoder=(64, 32, 24, 24),
         pool_bottleneck=True,
         residual_entry=False,
-        encoder_attention=(True, True, True, True),
+        encoder_attention=(False, True, True, True),
+        decoder_attention=(True, True, True, False),
         encoder_strides=(16, 8, 4, 1),
         decoder_strides=(1, 4, 8, 16),
         ffn_ratio=2.0,

@@ -16,7 +16,9 @@ from attnseg.registry import MODELS
 ATTENTION_PLACES = ("both", "encoder", "decoder", "none")
 
 
-def _stage(in_channels: int, out_channels: int, preset: Preset, mid: int | None = None) -> nn.Module:
+def _stage(
+    in_channels: int, out_channels: int, preset: Preset, mid: int | None = None
+) -> nn.Module:
     if not preset.residual_entry:
         return DoubleConv(in_channels, out_channels)
     return nn.Sequential(
@@ -110,7 +112,9 @@ class MaskAttnUNet(BaseModule):
             stage = {
                 "conv": _stage(skip + width, out, shape, mid),
                 "drop": nn.Dropout(shape.dropout if i < last else 0.0),
-                "attn": attend(out, shape.decoder_strides[i], "decoder"),
+                "attn": attend(
+                    out, shape.decoder_strides[i], "decoder", shape.decoder_attention[i]
+                ),
             }
             self.decoder.append(nn.ModuleDict(stage))
             width = out
