@@ -1,1 +1,18 @@
+"""Data sets, loaders and transforms, and the generated demo set."""
 
+from .coco import CocoInstanceDataset, CocoPanopticDataset
+from .demo import generate_demo_set
+from .semantic import CocoPanopticSemanticDataset, SemanticDataset
+from .transforms import CheckSample, LoadImage, LoadPanopticAsSemantic, ScaleJitter
+
+__all__ = [
+    "CheckSample",
+    "CocoInstanceDataset",
+    "CocoPanopticDataset",
+    "CocoPanopticSemanticDataset",
+    "LoadImage",
+    "LoadPanopticAsSemantic",
+    "ScaleJitter",
+    "SemanticDataset",
+    "generate_demo_set",
+]

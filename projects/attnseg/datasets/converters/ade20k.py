@@ -1,0 +1,51 @@
+"""ADE20K -> COCO forms, by the converter that mmdet ships."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import mmdet
+
+from ...compat import setup_env
+
+NEEDED = {
+    "panoptic": ("images", "annotations", "annotations_instance"),
+    "instance": ("images", "annotations_instance", "imgCatIds.json", "categoryMapping.txt"),
+}
+
+
+def convert_ade20k(root: str | Path, task: str = "panoptic") -> None:
+    """Write ``ade20k_<task>_{train,val}.json`` (and PNG folders) into ``root``.
+
+    Args:
+        root: Folder ``ADEChallengeData2016``; for ``annotations_instance`` and, for instances,
+            ``imgCatIds.json`` and ``categoryMapping.txt``, see the instance track of the
+            challenge.
+        task: ``panoptic`` or ``instance``.
+
+    Raises:
+        FileNotFoundError: Naming what is missing in ``root``.
+        ValueError: If the task is another.
+        RuntimeError: If the annotations exist already, or mmdet came without its tools.
+    """
+    root = Path(root)
+    if task not in NEEDED:
+        raise ValueError(f"task must be one of {tuple(NEEDED)}, got '{task}'.")
+    missing = [name for name in NEEDED[task] if not (root / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"ADE20K folder '{root}' lacks {', '.join(missing)}: give the folder "
+            "ADEChallengeData2016 with images and annotations, and put the files of the instance "
+            "track into it."
+        )
+    setup_env()
+    script = Path(mmdet.__file__).parent / ".mim/tools/dataset_converters/ade20k2coco.py"
+    if not script.is_file():
+        raise RuntimeError(
+            f"mmdet's converter '{script}' is missing: install onedl-mmdetection from a wheel."
+        )
+    arguments, sys.argv = sys.argv, [str(script), str(root), "--task", task]
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.argv = arguments

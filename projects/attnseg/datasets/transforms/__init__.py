@@ -1,0 +1,8 @@
+"""Loading, checks and augmentation; each works in pipelines of mmdet and of mmseg."""
+
+from .check import CheckSample
+from .image import LoadImage
+from .jitter import ScaleJitter
+from .panoptic import LoadPanopticAsSemantic
+
+__all__ = ["CheckSample", "LoadImage", "LoadPanopticAsSemantic", "ScaleJitter"]

@@ -1,0 +1,73 @@
+"""Scale jitter to one fixed size, for any number of channels."""
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform, RandomResize
+from mmdet.datasets.transforms import RandomCrop
+
+from ...registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ScaleJitter(BaseTransform):
+    """Resize to a random multiple of ``size``, then crop or pad to ``size`` exactly.
+
+    Works on images of any number of channels, boxes, masks and segmentation maps, in pipelines
+    of mmdet and mmseg. Objects that the crop or the resize leaves without a pixel are removed;
+    an image without objects stays. The aspect ratio is not kept, as in the test pipelines.
+
+    Args:
+        size: Height and width of the result in pixels.
+        ratio_range: Range of the random multiple.
+        pad_val: Value of padded image pixels.
+        seg_pad_val: Label of padded pixels (void).
+        interpolation: Of the image. Masks and maps are always resized by nearest neighbour.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        ratio_range: tuple[float, float] = (0.8, 1.25),
+        pad_val: float = 0,
+        seg_pad_val: int = 255,
+        interpolation: str = "bilinear",
+    ) -> None:
+        height, width = size
+        self.size = (height, width)
+        self.pad_val = pad_val
+        self.seg_pad_val = seg_pad_val
+        self.resize = RandomResize(
+            scale=(width, height),
+            ratio_range=ratio_range,
+            resize_type="mmdet.Resize",
+            keep_ratio=False,
+            interpolation=interpolation,
+        )
+        self.crop = RandomCrop((width, height), allow_negative_crop=True, recompute_bbox=True)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Change image and annotations to ``size``."""
+        results = self._pad(self.crop(self.resize(results)))
+        masks = results.get("gt_masks")
+        if masks is not None:
+            kept = np.flatnonzero(masks.areas > 0)
+            for key in ("gt_bboxes", "gt_bboxes_labels", "gt_ignore_flags", "gt_masks"):
+                if key in results:
+                    results[key] = results[key][kept]
+        return results
+
+    def _pad(self, results: dict[str, Any]) -> dict[str, Any]:
+        # mmcv's Pad fails above 4 channels: OpenCV takes 4 border values at most.
+        img = results["img"]
+        below, right = self.size[0] - img.shape[0], self.size[1] - img.shape[1]
+        border = ((0, below), (0, right))
+        results["img"] = np.pad(img, (*border, (0, 0))[: img.ndim], constant_values=self.pad_val)
+        if results.get("gt_seg_map") is not None:
+            results["gt_seg_map"] = np.pad(
+                results["gt_seg_map"], border, constant_values=self.seg_pad_val
+            )
+        if results.get("gt_masks") is not None:
+            results["gt_masks"] = results["gt_masks"].pad(self.size)
+        results["img_shape"] = results["pad_shape"] = self.size
+        return results

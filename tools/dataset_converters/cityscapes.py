@@ -1,0 +1,23 @@
+"""Convert Cityscapes: ``python tools/dataset_converters/cityscapes.py data/cityscapes``."""
+
+import argparse
+
+from attnseg.compat import setup_env
+
+
+def main() -> None:
+    """Parse the command line and convert."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", help="folder with leftImg8bit and gtFine")
+    parser.add_argument("--out", help="folder to write annotations/ into (default: root)")
+    parser.add_argument("--splits", nargs="+", default=["train", "val"])
+    args = parser.parse_args()
+    setup_env()
+    from attnseg.datasets.converters.cityscapes import convert_cityscapes
+
+    for path in convert_cityscapes(args.root, args.out, args.splits):
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
