@@ -41,15 +41,15 @@ def safe_torch_load(file: Any, map_location: Any = None, weights_only: bool | No
     try:
         with _allowed_globals():
             return torch.load(file, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        name = _unsupported_global(str(error))
-        detail = f"reading it needs '{name}'" if name else str(error).splitlines()[0]
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+        wanted = _unsupported_global(str(error))
+        if wanted is not None:
+            raise RuntimeError(
+                f"{_file_name(file)}: not a plain weights file: reading it needs '{wanted}'. {_FIX}"
+            ) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RuntimeError(
-            f"{_file_name(file)}: not a plain weights file: {detail}. {_FIX}"
-        ) from None
-    except (EOFError, RuntimeError) as error:
-        raise RuntimeError(
-            f"{_file_name(file)}: damaged or not a checkpoint ({str(error).splitlines()[0]}). "
+            f"{_file_name(file)}: damaged or not a checkpoint ({reason}). "
             "Copy it again, or use the checkpoint before it."
         ) from error
 
@@ -139,9 +139,11 @@ def _allowed_globals() -> AbstractContextManager[None]:
 
 
 def _unsupported_global(message: str) -> str | None:
-    """The class or function that torch's message complains about."""
-    match = re.search(r"GLOBAL (\S+) was not an allowed|([\w.]+) is not allowed", message)
-    return next((group for group in match.groups() if group), None) if match else None
+    """The class or function that torch refused to use, from its message."""
+    match = re.search(
+        r"GLOBAL (\S+) was not an allowed|class: (\S+) |(getattr\(.+\)) is not allowed", message
+    )
+    return next(group for group in match.groups() if group) if match else None
 
 
 def _file_name(file: Any) -> str:

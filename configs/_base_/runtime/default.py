@@ -1,6 +1,7 @@
 """What semantic, instance and panoptic runs share.
 
-A schedule adds what counts epochs or iterations: checkpoints and logs. Inherit `semantic.py` or `detection.py` beside this file: they add scope and visualizer.
+A schedule adds what counts epochs or iterations: checkpoints and logs. Inherit
+`semantic.py` or `detection.py` beside this file: they add scope and visualizer.
 """
 
 seed = 0
