@@ -1,0 +1,32 @@
+# Generated demo set (tools/make_demo_set.py): 3 things, 2 stuff.
+_base_ = "./tasks/panoptic.py"
+
+data_root = "data/demo/"
+num_things = 3
+num_stuff = 2
+num_classes = num_things + num_stuff
+train_dataloader = dict(
+    dataset=dict(
+        data_root=data_root,
+        ann_file="annotations/panoptic_train.json",
+        data_prefix=dict(img="images/train/", seg="panoptic/train/"),
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        data_root=data_root,
+        ann_file="annotations/panoptic_val.json",
+        data_prefix=dict(img="images/val/", seg="panoptic/val/"),
+    )
+)
+test_dataloader = val_dataloader
+val_evaluator = [
+    dict(
+        type="attnseg.PanopticMetric",
+        ann_file=data_root + "annotations/panoptic_val.json",
+        seg_prefix=data_root + "panoptic/val/",
+    ),
+    dict(type="attnseg.CocoInstanceMetric", ann_file=data_root + "annotations/instances_val.json"),
+    dict(type="attnseg.SemanticMetric"),
+]
+test_evaluator = val_evaluator
