@@ -103,7 +103,9 @@ def test_agrees_with_pycocotools(coco, classes, instances_json, evaluate, seed, 
     names = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
     stats = np.where(reference.stats == -1, np.nan, reference.stats)
     assert [values[n] for n in names] == pytest.approx(stats[:6], abs=1e-6, nan_ok=True)
-    assert values["AR"] == pytest.approx(stats[8], abs=1e-6)
+    recalls = [values[n] for n in ("AR@1", "AR@10", "AR@100")]
+    assert recalls == pytest.approx(stats[6:9], abs=1e-6)
+    assert values["AR"] == values["AR@100"]
     assert 0.2 < values["AP"] < 0.9
     for k, name in enumerate(classes):
         precision = reference.eval["precision"][:, :, k, 0, -1]

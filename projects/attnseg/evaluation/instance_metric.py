@@ -47,9 +47,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 class CocoInstanceMetric(PerImageMetric):
     """AP, AP50, AP75, AP by object size and AR of instances, in [0, 1] and unrounded.
 
-    All of them use the last entry of ``max_dets``. Only the images that were processed count.
-    Without predictions AP is 0; without an object (of that size or class) it is NaN, not COCO's
-    -1, so that no mean can take it for a number.
+    All of them use the last entry of ``max_dets``; AR is also given at each entry (``AR@10``).
+    Only the images that were processed count. Without predictions AP is 0; without an object (of
+    that size or class) it is NaN, not COCO's -1, so that no mean can take it for a number.
 
     Args:
         ann_file: COCO instances json; matched with the classes of the data set by name. Without
@@ -193,6 +193,10 @@ class CocoInstanceMetric(PerImageMetric):
             "AP75": table.average_precision(threshold=5),
             **{f"AP{a}": table.average_precision(a) for a in self.settings["area_ranges"]},
             "AR": table.average_recall(),
+            **{
+                f"AR@{limit}": table.average_recall(index)
+                for index, limit in enumerate(self.settings["max_dets"])
+            },
         }
         self.log(
             f"{self.settings} on {len(entries)} images, {len(truth)} objects, "

@@ -19,8 +19,9 @@ class ApTable(NamedTuple):
     """Precision and recall at every setting; -1 where there is no object.
 
     Attributes:
-        precision: (T, R, K, A): IoU thresholds 0.50:0.95, 101 recalls, categories, areas.
-        recall: (T, K, A).
+        precision: (T, R, K, A): IoU thresholds 0.50:0.95, 101 recalls, categories, areas; at the
+            last limit of detections.
+        recall: (T, K, A, M), for each of the M limits of detections.
         areas: Names of the A area ranges, "" for all sizes first.
     """
 
@@ -46,9 +47,14 @@ class ApTable(NamedTuple):
         values = values if category is None else values[:, :, category : category + 1]
         return _mean_of_valid(values)
 
-    def average_recall(self, category: int | None = None) -> float:
-        """Mean of the highest recall over thresholds and categories that have objects."""
-        values = self.recall[..., 0]
+    def average_recall(self, limit: int = -1, category: int | None = None) -> float:
+        """Mean of the highest recall over thresholds and categories that have objects.
+
+        Args:
+            limit: Index of one limit of detections.
+            category: Index of one category.
+        """
+        values = self.recall[:, :, 0, limit]
         return _mean_of_valid(values if category is None else values[:, category])
 
 
@@ -72,9 +78,9 @@ def evaluate_detections(
         images: COCO image records (id, height, width); all of them are evaluated.
         truth: COCO annotations of these images (segmentation or bbox, area, iscrowd).
         detections: COCO annotations with a score; in RLE or with a bbox.
-        category_ids: The K categories, each once, in the order of the result.
-        max_dets: Ascending; the last is the number of best-scored detections per image and
-            category that take part.
+        category_ids: The K categories, ascending.
+        max_dets: Ascending limits of the best-scored detections per image and category that take
+            part: each for recall, the last for precision.
         area_ranges: Name -> [lowest, highest] area in pixels, both ends included.
         iou_type: 'segm' or 'bbox'.
     """
@@ -91,15 +97,13 @@ def evaluate_detections(
     params = evaluator.params
     params.imgIds = [image["id"] for image in images]
     params.catIds = list(category_ids)
-    params.maxDets = [max_dets[-1]]
+    params.maxDets = list(max_dets)
     params.areaRng = [[0.0, AREA_LIMIT], *(list(limits) for limits in area_ranges.values())]
     params.areaRngLbl = ["all", *area_ranges]
     evaluator.evaluate()
     evaluator.accumulate()
-    # The evaluator sorts categories by their id.
-    order = np.argsort(np.argsort(category_ids))
     return ApTable(
-        precision=np.asarray(evaluator.eval["precision"])[..., 0][:, :, order],
-        recall=np.asarray(evaluator.eval["recall"])[..., 0][:, order],
+        precision=np.asarray(evaluator.eval["precision"])[..., -1],
+        recall=np.asarray(evaluator.eval["recall"]),
         areas=("", *area_ranges),
     )
