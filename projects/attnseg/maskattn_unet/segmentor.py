@@ -68,7 +68,7 @@ class PixelSegmentor(BaseDetector):
             batch_data_samples, logits.float(), embedding, strict=True
         ):
             height, width = sample.img_shape[:2]
-            self._add_prediction(
+            self.add_prediction(
                 sample,
                 one_logits[:, :height, :width],
                 one_embedding[:, :height, :width],
@@ -76,9 +76,10 @@ class PixelSegmentor(BaseDetector):
             )
         return batch_data_samples
 
-    def _add_prediction(
+    def add_prediction(
         self, sample: DetDataSample, logits: Tensor, embedding: Tensor, size: tuple[int, int]
     ) -> None:
+        """Group the maps of one image, (K, h, w) and (D, h, w), into predictions of a size."""
         head, device = self.head, logits.device
         result = assemble(logits, embedding, size, head.num_things, self.assembly)
         sample.pred_instances = InstanceData(
