@@ -48,7 +48,7 @@ class ResultHook(Hook):
         record = {
             "mode": mode,
             "metrics": dict(metrics or {}),
-            "evaluator": _settings(runner.cfg.get(f"{mode}_evaluator")),
+            "evaluator": _evaluator(runner, mode),
             "config": runner.cfg.filename,
             "checkpoint": runner.cfg.get("load_from"),
             "seed": runner.seed,
@@ -57,6 +57,15 @@ class ResultHook(Hook):
             "attnseg_version": __version__,
         }
         write_json(Path(runner.work_dir) / self.file_name, record)
+
+
+def _evaluator(runner: Runner, mode: str) -> Any:
+    """The evaluators' configs; their class names where they were passed as objects."""
+    config = runner.cfg.get(f"{mode}_evaluator")
+    if config is not None:
+        return _settings(config)
+    loop = runner.val_loop if mode == "val" else runner.test_loop
+    return [{"type": type(metric).__name__} for metric in loop.evaluator.metrics]
 
 
 def _settings(value: Any) -> Any:

@@ -1,0 +1,78 @@
+"""Weights fit the model completely, or the error says what does not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from attnseg.engine.checkpoint import latest_checkpoint, load_weights
+
+
+def _model(width: int = 2) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 1), nn.BatchNorm2d(width))
+
+
+def _saved(tmp_path: Path, content: object) -> Path:
+    torch.save(content, tmp_path / "w.pth")
+    return tmp_path / "w.pth"
+
+
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "module"])
+def test_matching_weights_are_loaded(tmp_path: Path, wrap: str) -> None:
+    source, target = _model(), _model()
+    weights = source.state_dict()
+    if wrap == "module":
+        weights = {f"module.{key}": value for key, value in weights.items()}
+    content = weights if wrap == "plain" else {"state_dict": weights, "meta": {"epoch": 3}}
+    rest = load_weights(target, _saved(tmp_path, content))
+    assert all(
+        torch.equal(target.state_dict()[key], source.state_dict()[key])
+        for key in source.state_dict()
+    )
+    assert rest == ({} if wrap == "plain" else {"meta": {"epoch": 3}})
+
+
+def test_counter_of_batch_norm_may_be_missing(tmp_path: Path) -> None:
+    weights = {k: v for k, v in _model().state_dict().items() if "num_batches" not in k}
+    load_weights(_model(), _saved(tmp_path, weights))
+
+
+def test_missing_and_unexpected_keys_are_counted_and_named(tmp_path: Path) -> None:
+    weights = {f"head.{i}": torch.ones(1) for i in range(7)}
+    weights["0.weight"] = torch.ones(2, 3, 1, 1)
+    content = {"state_dict": weights, "meta": {"experiment_name": "unet_demo_20250102_030405"}}
+    model = _model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(RuntimeError) as error:
+        load_weights(model, _saved(tmp_path, content))
+    text = str(error.value)
+    assert "5 missing (0.bias, 1.weight, 1.bias, 1.running_mean, 1.running_var)" in text
+    assert "7 unexpected (head.0, head.1, head.2, head.3, head.4, ...)" in text
+    assert "config 'unet_demo.py'" in text and "w.pth" in text
+    assert all(torch.equal(model.state_dict()[key], before[key]) for key in before)
+
+
+def test_shapes_that_differ_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"0\.weight is \(4, 3, 1, 1\), the model has \(2, 3, 1"):
+        load_weights(_model(2), _saved(tmp_path, _model(4).state_dict()))
+
+
+@pytest.mark.parametrize("content", [{}, {"state_dict": {}}, {"a": 1}, [1]])
+def test_file_without_weights(tmp_path: Path, content: object) -> None:
+    with pytest.raises(RuntimeError, match=r"w\.pth: holds no weights"):
+        load_weights(_model(), _saved(tmp_path, content))
+
+
+def test_latest_checkpoint(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "none") is None
+    for name in ("epoch_9.pth", "epoch_10.pth", "best_mIoU_epoch_99.pth"):
+        (tmp_path / name).touch()
+    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
+    pointer = tmp_path / "last_checkpoint"
+    pointer.write_text("/folder/before/the/move/epoch_9.pth")
+    assert latest_checkpoint(tmp_path).name == "epoch_9.pth"
+    pointer.write_text("")
+    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
+    pointer.write_text(str(tmp_path / "deleted.pth"))
+    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
