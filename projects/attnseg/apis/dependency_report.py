@@ -1,0 +1,129 @@
+"""Table and figures of the long-range dependency analysis (MaskAttn-UNet, Fig. 6, 7, Table 9)."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnseg.engine.atomic import write_bytes, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from attnseg.apis.dependency import ModuleDependency
+
+_TITLES = {"hurst": "Hurst exponent", "dfa": "DFA exponent", "beta": "Spectral slope"}
+
+
+def write_report(results: Sequence["ModuleDependency"], folder: str | Path) -> list[Path]:
+    """Write table and figures; each file is replaced atomically.
+
+    ``dependency.csv`` and ``dependency.md`` hold one row for each module: mean, sample standard
+    deviation and number of series of each exponent. ``<module>.png`` shows autocorrelation, DFA
+    and power spectrum of a module, ``summary.png`` the Hurst and DFA exponents of all.
+
+    Args:
+        results: What ``analyze_dependency`` returned, at least one.
+        folder: Made if missing.
+
+    Returns:
+        Paths of the files.
+
+    Raises:
+        ValueError: If there are no results.
+    """
+    if not results:
+        raise ValueError("write_report: there are no results to write")
+    folder = Path(folder)
+    rows = [result.row() for result in results]
+    files = [folder / "dependency.csv", folder / "dependency.md"]
+    write_text(files[0], _csv(rows))
+    write_text(files[1], markdown_table(rows))
+    for result in results:
+        files.append(folder / f"{result.module.replace('/', '_')}.png")
+        write_bytes(files[-1], _png(_module_figure(result)))
+    files.append(folder / "summary.png")
+    write_bytes(files[-1], _png(_summary_figure(rows)))
+    return files
+
+
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table, exponents as mean ± standard deviation (series)."""
+    lines = [
+        "| Module | Images | Length | " + " | ".join(_TITLES.values()) + " |",
+        "|---|---|---|" + "---|" * len(_TITLES),
+    ]
+    for row in rows:
+        cells = [
+            f"{row[f'{key}_mean']:.3f} ± {row[f'{key}_sd']:.3f} ({row[f'{key}_n']})"
+            for key in _TITLES
+        ]
+        cells = [row["module"], str(row["images"]), str(row["length"]), *cells]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _new_figure(width: float, height: float) -> "Figure":
+    # The object interface draws with Agg and leaves the backend of the caller's session alone.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def _module_figure(result: "ModuleDependency") -> "Figure":
+    figure = _new_figure(12, 3.4)
+    axes = figure.subplots(1, 3)
+    row = result.row()
+    figure.suptitle(f"{result.module}: {result.images} images, series of {result.length}")
+
+    lags, values = result.curves["autocorrelation"]
+    axes[0].plot(lags[1:], values[1:])
+    axes[0].axhline(0, color="gray", linewidth=0.8)
+    if len(lags) > 2:
+        axes[0].set_xscale("log")
+    axes[0].set(title="Autocorrelation", xlabel="lag (pixels)", ylabel="correlation")
+
+    for axis, curve, title, labels in (
+        (axes[1], "dfa", f"DFA, α = {row['dfa_mean']:.3f}", ("window (pixels)", "fluctuation")),
+        (axes[2], "psd", f"PSD, β = {row['beta_mean']:.3f}", ("frequency (1/pixel)", "power")),
+    ):
+        x, y = result.curves[curve]
+        axis.set(title=title, xlabel=labels[0], ylabel=labels[1])
+        if len(x) > 1:
+            axis.loglog(np.exp(x), np.exp(y), "o", markersize=4)
+            axis.loglog(np.exp(x), np.exp(np.polyval(np.polyfit(x, y, 1), x)), "--")
+    return figure
+
+
+def _summary_figure(rows: Sequence[dict[str, Any]]) -> "Figure":
+    figure = _new_figure(max(6.0, 1.6 * len(rows) + 3), 4)
+    places = np.arange(len(rows))
+    for axis, key in zip(figure.subplots(1, 2), ("hurst", "dfa"), strict=True):
+        means = [row[f"{key}_mean"] for row in rows]
+        spread = [row[f"{key}_sd"] for row in rows]
+        axis.bar(places, means, yerr=np.nan_to_num(spread), capsize=3, width=0.6)
+        axis.axhline(0.5, color="gray", linestyle="--", linewidth=0.8)
+        names = [row["module"] for row in rows]
+        axis.set_xticks(places, names, rotation=30, ha="right", fontsize=8)
+        axis.set(title=f"{_TITLES[key]} (mean and sd over series)")
+    return figure
