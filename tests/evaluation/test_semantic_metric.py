@@ -96,7 +96,7 @@ def test_more_than_256_classes(evaluate) -> None:
     classes = tuple(f"c{i}" for i in range(847))
     label[0, 0] = 65535
     metric = SemanticMetric(ignore_index=65535)
-    values = evaluate(metric, classes, [_sample(0, np.maximum(label % 65535, 1), label)])
+    values = evaluate(metric, classes, [_sample(0, label, label)])
     assert values["mIoU"] == values["aAcc"] == 1.0
     with pytest.raises(ValueError, match="ignore_index=255 is a class label"):
         evaluate(SemanticMetric(), classes, [_sample(0, label, label)])
