@@ -1,0 +1,3 @@
+# The topology of the published code, its layout bug mended.
+_base_ = "./maskattn-unet_paper_2xb7-1000e_coco-panoptic-128x128.py"
+model = dict(backbone=dict(preset="code"))

@@ -1,0 +1,3 @@
+# Table 6, second row.
+_base_ = "./maskattn-unet_paper_2xb7-1000e_coco-panoptic-128x128.py"
+model = dict(backbone=dict(attention="decoder"))

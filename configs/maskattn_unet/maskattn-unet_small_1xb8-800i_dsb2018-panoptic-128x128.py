@@ -1,0 +1,17 @@
+_base_ = [
+    "./base_panoptic.py",
+    "../_base_/datasets/dsb2018_panoptic.py",
+    "../_base_/schedules/adamw_5e-4_800i.py",
+]
+model = dict(
+    backbone=dict(preset="small"),
+    head=dict(
+        in_channels=24,
+        num_things=_base_.num_things,
+        num_stuff=_base_.num_stuff,
+        with_coords=True,
+        loss_instance=dict(sampling=dict(pixels_per_instance=32, max_instances=128)),
+    ),
+    test_cfg=dict(connected=True, max_per_img=1000, stuff_area=64),
+)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -1,0 +1,125 @@
+"""Every leaf parses, builds, trains one step and predicts once at a tiny size."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from attnseg.registry import METRICS, MODELS
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+LEAVES = sorted(
+    p for p in CONFIGS.glob("*/*.py") if p.parent.name != "_base_" and "base_" not in p.name
+)
+SIZE = (48, 64)
+DEMO = {
+    "attnseg.CocoPanopticDataset": ("annotations/panoptic_{}.json", "img", "seg", "panoptic/{}/"),
+    "attnseg.CocoInstanceDataset": ("annotations/instances_{}.json", "img", None, None),
+    "attnseg.CocoPanopticSemanticDataset": (
+        "annotations/panoptic_{}.json",
+        "img_path",
+        "seg_map_path",
+        "panoptic/{}/",
+    ),
+    "attnseg.SemanticDataset": ("", "img_path", "seg_map_path", "semantic/{}/"),
+}
+
+
+def on_demo_set(cfg: Config, root: Path) -> Config:
+    """Put the demo set and a tiny size in place of a leaf's data; all else stays."""
+    for split in ("train", "val"):
+        loader = cfg[f"{split}_dataloader"]
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        data = loader.dataset
+        ann_file, image, label, folder = DEMO[data.type]
+        data.data_root = str(root)
+        data.ann_file = ann_file.format(split)
+        data.data_prefix = {image: f"images/{split}/"}
+        if label:
+            data.data_prefix[label] = folder.format(split)
+        for key in ("metainfo", "metainfo_of", "img_suffix", "seg_map_suffix"):
+            data.pop(key, None)
+        if data.type == "attnseg.SemanticDataset":
+            data.img_suffix = data.seg_map_suffix = ".png"
+        step = 3 if split == "train" else 1
+        data.pipeline[step].update({"size": SIZE} if split == "train" else {"scale": SIZE[::-1]})
+    evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
+    for evaluator in evaluators:
+        if "ann_file" in evaluator:
+            kind = "panoptic" if "seg_prefix" in evaluator else "instances"
+            evaluator.ann_file = str(root / f"annotations/{kind}_val.json")
+        if "seg_prefix" in evaluator:
+            evaluator.seg_prefix = str(root / "panoptic/val")
+    cfg.val_evaluator = evaluators
+    return cfg
+
+
+def set_classes(cfg: Config) -> None:
+    """Give the model the demo set's 3 things and 2 stuff."""
+    if "head" in cfg.model:
+        stuff = 2 if cfg.model.head.task == "panoptic" else 0
+        cfg.model.head.update(num_things=3, num_stuff=stuff)
+    else:
+        cfg.model.decode_head.num_classes = 5
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_leaf_trains_a_step_and_predicts(path: Path, demo_set: Path) -> None:
+    torch.manual_seed(0)
+    cfg = on_demo_set(Config.fromfile(path), demo_set)
+    set_classes(cfg)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    optim = Runner.build_optim_wrapper(FakeRunner(model), cfg.optim_wrapper)
+    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    logged = model.train_step(batch, optim)
+    assert logged["loss"].isfinite()
+    changed = [k for k, v in model.named_parameters() if not torch.equal(v, before[k])]
+    assert set(changed) == set(before), "some parameters did not move"
+
+    loader = Runner.build_dataloader(cfg.val_dataloader)
+    metrics = [METRICS.build(m) for m in cfg.val_evaluator]
+    model.eval()
+    with torch.no_grad():
+        for data in loader:
+            samples = [s.to_dict() for s in model.val_step(data)]
+            for metric in metrics:
+                metric.dataset_meta = loader.dataset.metainfo
+                metric.process(data, samples)
+    values = {k: v for m in metrics for k, v in m.evaluate(len(loader.dataset)).items()}
+    assert values
+    assert all(-1 <= v <= 1 for v in values.values() if v == v)
+
+
+class FakeRunner:
+    """The part of a runner that build_optim_wrapper reads."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
+def test_class_counts_agree_with_the_data_and_the_name_with_the_size(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    if "head" in cfg.model:
+        head = cfg.model.head
+        assert head.num_things + head.num_stuff == cfg.num_classes
+    else:
+        assert cfg.model.decode_head.num_classes == cfg.num_classes
+    height, width = map(int, path.stem.split("-")[-1].split("_")[0].split("x"))
+    assert tuple(cfg.val_dataloader.dataset.pipeline[1].scale) == (width, height)
+    if "max_iters" in cfg.train_cfg:
+        assert f"{cfg.train_cfg.max_iters}i_" in path.stem
+    else:
+        assert f"{cfg.train_cfg.max_epochs}e_" in path.stem
+    assert f"xb{cfg.train_dataloader.batch_size}-" in path.stem
+
+
+def test_leaves_are_short() -> None:
+    lengths = sorted(len(p.read_text().splitlines()) for p in LEAVES)
+    assert lengths[len(lengths) // 2] < 20
