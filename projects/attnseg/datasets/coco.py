@@ -1,6 +1,6 @@
 """COCO-form data sets: instances, and panoptic."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import path as osp
 from typing import Any
 
@@ -10,7 +10,7 @@ from mmdet.datasets import CocoPanopticDataset as MMDetCocoPanopticDataset
 from ..registry import DATASETS
 from .checks import check_paths, join, normalise_metainfo
 from .coco_json import ClassTable, class_table, group_by_image, read_coco_json
-from .mixin import CheckedDataset
+from .mixin import CheckedDataset, own_loader
 
 
 class _CocoForm(CheckedDataset):
@@ -33,6 +33,7 @@ class _CocoForm(CheckedDataset):
         fraction: float = 1.0,
         fraction_seed: int = 0,
         lazy_init: bool = False,
+        pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
         self._set_fraction(fraction, fraction_seed)
@@ -51,6 +52,7 @@ class _CocoForm(CheckedDataset):
             data_root=data_root,
             data_prefix=prefix,
             lazy_init=lazy_init,
+            pipeline=own_loader(pipeline),
             **kwargs,
         )
 
@@ -116,7 +118,8 @@ class CocoInstanceDataset(_CocoForm, CocoDataset):
             fractions are subsets of larger ones.
         fraction_seed: Seed of that choice.
         lazy_init: Read nothing until ``full_init()``; without ``classes`` the file is read.
-        **kwargs: As of mmdet's ``CocoDataset``: ``pipeline``, ``test_mode``,
+        pipeline: Transforms; a bare ``LoadImageFromFile`` is read as ``attnseg.LoadImage``.
+        **kwargs: As of mmdet's ``CocoDataset``: ``test_mode``,
             ``filter_cfg=dict(filter_empty_gt=..., min_size=...)`` and so on.
 
     Raises:

@@ -1,12 +1,25 @@
 """Part that all data sets of ours share: fraction of the images, and errors that say the fix."""
 
 from collections import Counter
+from collections.abc import Sequence
 from os import path as osp
 from typing import Any
 
 from mmengine.fileio import list_dir_or_file
 
 from .checks import select_fraction
+
+
+def own_loader(pipeline: Sequence[Any]) -> list[Any]:
+    """Read a bare ``LoadImageFromFile`` as ``attnseg.LoadImage``.
+
+    mmdet's and mmseg's inferencers look for the first name in a test pipeline, so that configs
+    must use it there; with any argument it is left as it is.
+    """
+    return [
+        {"type": "attnseg.LoadImage"} if step == {"type": "LoadImageFromFile"} else step
+        for step in pipeline
+    ]
 
 
 class CheckedDataset:

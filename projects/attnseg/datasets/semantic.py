@@ -1,6 +1,6 @@
 """Semantic data sets: index PNGs, and the semantic view of panoptic files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import path as osp
 from typing import Any
 
@@ -17,7 +17,7 @@ from .checks import (
     read_class_list,
 )
 from .coco import CocoPanopticDataset
-from .mixin import CheckedDataset
+from .mixin import CheckedDataset, own_loader
 
 
 @DATASETS.register_module()
@@ -35,6 +35,7 @@ class SemanticDataset(CheckedDataset, BaseSegDataset):
         fraction: Share of the images to keep, chosen at random with ``fraction_seed``.
         fraction_seed: Seed of that choice.
         lazy_init: Read nothing until ``full_init()``.
+        pipeline: Transforms; a bare ``LoadImageFromFile`` is read as ``attnseg.LoadImage``.
         **kwargs: As of mmseg's ``BaseSegDataset``: ``img_suffix``, ``seg_map_suffix``,
             ``reduce_zero_label`` and so on.
 
@@ -55,6 +56,7 @@ class SemanticDataset(CheckedDataset, BaseSegDataset):
         fraction: float = 1.0,
         fraction_seed: int = 0,
         lazy_init: bool = False,
+        pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
         self._set_fraction(fraction, fraction_seed)
@@ -73,6 +75,7 @@ class SemanticDataset(CheckedDataset, BaseSegDataset):
             data_prefix=prefix,
             ann_file=ann_file,
             lazy_init=lazy_init,
+            pipeline=own_loader(pipeline),
             **kwargs,
         )
 
@@ -134,6 +137,7 @@ class CocoPanopticSemanticDataset(CheckedDataset, BaseSegDataset):
         fraction: float = 1.0,
         fraction_seed: int = 0,
         lazy_init: bool = False,
+        pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
         self._set_fraction(fraction, fraction_seed)
@@ -154,6 +158,7 @@ class CocoPanopticSemanticDataset(CheckedDataset, BaseSegDataset):
             data_root=data_root,
             data_prefix=prefix,
             lazy_init=lazy_init,
+            pipeline=own_loader(pipeline),
             **kwargs,
         )
 

@@ -14,8 +14,9 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 # Annotations are loaded behind Resize: predictions are compared at the original size.
+# Our data sets read LoadImageFromFile as attnseg.LoadImage; the inferencers want this name.
 test_pipeline = [
-    dict(type="attnseg.LoadImage"),
+    dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=image_size[::-1], keep_ratio=False),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="attnseg.CheckSample"),

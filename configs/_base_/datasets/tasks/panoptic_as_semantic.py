@@ -2,16 +2,12 @@
 _base_ = "./semantic.py"
 
 load_annotations = dict(type="attnseg.LoadPanopticAsSemantic")
+train_pipeline = [_base_.train_pipeline[0], load_annotations, *_base_.train_pipeline[2:]]
+test_pipeline = [*_base_.test_pipeline[:2], load_annotations, *_base_.test_pipeline[3:]]
 train_dataloader = dict(
-    dataset=dict(
-        type="attnseg.CocoPanopticSemanticDataset",
-        pipeline=[dict(type="attnseg.LoadImage"), load_annotations, *_base_.train_pipeline[2:]],
-    )
+    dataset=dict(type="attnseg.CocoPanopticSemanticDataset", pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    dataset=dict(
-        type="attnseg.CocoPanopticSemanticDataset",
-        pipeline=[*_base_.test_pipeline[:2], load_annotations, *_base_.test_pipeline[3:]],
-    )
+    dataset=dict(type="attnseg.CocoPanopticSemanticDataset", pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader

@@ -14,6 +14,7 @@ class LoadPanopticAsSemantic(BaseTransform):
 
     Needs ``seg_map_path`` and ``segments_info`` as ``attnseg.CocoPanopticDataset`` and
     ``attnseg.CocoPanopticSemanticDataset`` give them. Crowds keep the label of their class.
+    Samples without annotations (inference) pass unchanged.
 
     Raises:
         FileNotFoundError: If the PNG is missing.
@@ -22,6 +23,8 @@ class LoadPanopticAsSemantic(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``gt_seg_map``."""
+        if results.get("seg_map_path") is None:
+            return results
         ids = read_segment_ids(results["seg_map_path"])
         results["gt_seg_map"] = label_map(ids, results["segments_info"], results["num_classes"])
         results.setdefault("seg_fields", []).append("gt_seg_map")
