@@ -141,13 +141,13 @@ def report(name: str, payload: dict[str, Any], threads: int | None = None) -> Pa
     Returns:
         Path of the file.
     """
+    # Not at the top: the measured processes import this module too and need no mmengine.
+    from attnseg.engine.atomic import to_plain, write_json
+
     record = {"name": name, **payload, "machine": machine_info(threads)}
     path = RESULTS / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-    print("RESULT " + json.dumps(record), flush=True)
+    write_json(path, record)
+    print("RESULT " + json.dumps(to_plain(record)), flush=True)
     return path
 
 

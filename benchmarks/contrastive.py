@@ -2,7 +2,7 @@
 
 128x128 pixels, 16 dimensions, 30 instances, forward and backward. Each alternative runs in its own
 process; agreement is measured in float64, time and memory in float32. The dense formula in float64
-needs about 12 GiB; ``--size`` makes everything smaller.
+needs about 9 GiB; ``--size`` makes everything smaller.
 """
 
 import argparse

@@ -42,11 +42,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_model(model: nn.Module, batch: Any) -> Any:
-    """Forward pass of an OpenMMLab model without post-processing."""
-    return model(**model.data_preprocessor(batch, False), mode="tensor")
-
-
 def main() -> None:
     """Analyse as the command line says."""
     args = parse_args()
@@ -61,15 +56,23 @@ def main() -> None:
         load_weights(model, args.checkpoint)
     else:
         print("no checkpoint given: the weights are untrained")
-    loader = Runner.build_dataloader(cfg.val_dataloader, seed=args.seed)
-    names = args.modules or modules_of_class(model)
+    try:
+        loader = Runner.build_dataloader(cfg.val_dataloader, seed=args.seed)
+    except FileNotFoundError as error:
+        raise UsageError(str(error)) from error
     total = min(len(loader), math.ceil(args.num_images / (loader.batch_size or 1)))
-    with tqdm(loader, total=total, desc="analysing", unit="batch") as batches:
+    with tqdm(total=total, desc="analysing", unit="batch") as bar:
+
+        def run_model(model: nn.Module, batch: Any) -> None:
+            """Forward pass of an OpenMMLab model without post-processing."""
+            model(**model.data_preprocessor(batch, False), mode="tensor")
+            bar.update()
+
         try:
             results = analyze_dependency(
                 model,
-                names,
-                batches,
+                args.modules or modules_of_class(model),
+                loader,
                 forward=run_model,
                 max_images=args.num_images,
                 channels=args.channels,

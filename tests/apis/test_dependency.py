@@ -242,7 +242,7 @@ def test_command_line(config: Path, tmp_path: Path, monkeypatch, capsys) -> None
     printed = capsys.readouterr()
     assert "untrained" in printed.out
     assert "| backbone.layer1 | 3 | 64 |" in printed.out
-    assert "analysing" in printed.err
+    assert "analysing: 100%" in printed.err
     with (out / "dependency.csv").open() as file:
         assert [row["hurst_n"] for row in csv.DictReader(file)] == ["6", "6"]
     assert (out / "backbone.layer1.png").is_file()
@@ -272,6 +272,13 @@ def test_command_line_names_what_is_wrong(config: Path, monkeypatch, capsys) -> 
     with pytest.raises(SystemExit):
         run_tool(monkeypatch, config, "--modules", "backbone.layer9")
     assert "close: backbone.layer" in capsys.readouterr().err
+
+
+def test_command_line_without_the_data(config: Path, monkeypatch, capsys) -> None:
+    option = "val_dataloader.dataset.data_root=no/such/folder"
+    with pytest.raises(SystemExit):
+        run_tool(monkeypatch, config, "--cfg-options", option)
+    assert "no/such/folder" in capsys.readouterr().err
 
 
 def test_default_modules_are_those_of_a_class() -> None:

@@ -23,7 +23,7 @@ def write_report(results: Sequence["ModuleDependency"], folder: str | Path) -> l
 
     ``dependency.csv`` and ``dependency.md`` hold one row for each module: mean, sample standard
     deviation and number of series of each exponent. ``<module>.png`` shows autocorrelation, DFA
-    and power spectrum of a module, ``summary.png`` the Hurst and DFA exponents of all.
+    and power spectrum of a module, ``summary.png`` the exponents of all modules side by side.
 
     Args:
         results: What ``analyze_dependency`` returned, at least one.
@@ -116,14 +116,22 @@ def _module_figure(result: "ModuleDependency") -> "Figure":
 
 
 def _summary_figure(rows: Sequence[dict[str, Any]]) -> "Figure":
-    figure = _new_figure(max(6.0, 1.6 * len(rows) + 3), 4)
+    figure = _new_figure(max(9.0, 2.4 * len(rows)), 4)
+    figure.suptitle("Mean and standard deviation over series")
     places = np.arange(len(rows))
-    for axis, key in zip(figure.subplots(1, 2), ("hurst", "dfa"), strict=True):
+    *bars, overview = figure.subplots(1, 3)
+    for axis, key in zip(bars, ("hurst", "dfa"), strict=True):
         means = [row[f"{key}_mean"] for row in rows]
-        spread = [row[f"{key}_sd"] for row in rows]
-        axis.bar(places, means, yerr=np.nan_to_num(spread), capsize=3, width=0.6)
+        spread = np.nan_to_num([row[f"{key}_sd"] for row in rows])
+        axis.bar(places, means, yerr=spread, capsize=3, width=0.6)
         axis.axhline(0.5, color="gray", linestyle="--", linewidth=0.8)
-        names = [row["module"] for row in rows]
-        axis.set_xticks(places, names, rotation=30, ha="right", fontsize=8)
-        axis.set(title=f"{_TITLES[key]} (mean and sd over series)")
+        axis.set(title=_TITLES[key])
+    for key, title in _TITLES.items():
+        overview.plot(places, [row[f"{key}_mean"] for row in rows], "o-", label=title)
+    overview.set(title="All exponents")
+    overview.legend(fontsize=8)
+    for axis in (*bars, overview):
+        axis.set_xticks(
+            places, [row["module"] for row in rows], rotation=30, ha="right", fontsize=8
+        )
     return figure
