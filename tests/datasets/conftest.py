@@ -84,7 +84,11 @@ def panoptic_folder(tmp_path: Path) -> Callable[..., Path]:
             area = int((ids == number).sum())
             box = [x, 16 - area // 8, 8, area // 8]
             return {
-                "id": number, "category_id": category, "area": area, "bbox": box, "iscrowd": crowd
+                "id": number,
+                "category_id": category,
+                "area": area,
+                "bbox": box,
+                "iscrowd": crowd,
             }
 
         content: dict[str, Any] = {

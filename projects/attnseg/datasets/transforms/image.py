@@ -90,14 +90,14 @@ def decode_image(data: bytes, path: str) -> NDArray[Any]:
             return _decode_tiff(data)
         img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, tifffile.TiffFileError, ValueError) as error:
-        raise _cannot_decode(data, path) from error
+        raise _cannot_decode(data, path, f" ({error})") from error
     if img is None:
         raise _cannot_decode(data, path)
     return img if img.ndim == 3 else img[..., None]
 
 
-def _cannot_decode(data: bytes, path: str) -> ValueError:
-    state = "it is empty" if not data else f"its {len(data)} bytes are damaged or no image"
+def _cannot_decode(data: bytes, path: str, reason: str = "") -> ValueError:
+    state = "it is empty" if not data else f"its {len(data)} bytes are damaged or no image{reason}"
     return ValueError(
         f"image '{path}' cannot be decoded: {state}. Restore the file, or remove the image from "
         "the annotations."
@@ -108,15 +108,26 @@ def _decode_tiff(data: bytes) -> NDArray[Any]:
     # OpenCV reads only the first page, and at most 4 channels, of which it silently drops some.
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         series = file.series[0]
-        img = series.asarray()
         axes = series.axes
         rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
+        try:
+            img = series.asarray()
+        except ValueError:
+            # Without its optional codecs tifffile cannot read LZW, which OpenCV can.
+            return _decode_tiff_pages(data, int(np.prod(series.shape)))
     rows, columns = axes.index("Y"), axes.index("X")
     img = np.moveaxis(img, (rows, columns), (0, 1))
     img = img.reshape(*img.shape[:2], -1)
     if rgb and img.shape[2] in (3, 4):
         img = img[..., [2, 1, 0, 3][: img.shape[2]]]
     return img
+
+
+def _decode_tiff_pages(data: bytes, size: int) -> NDArray[Any]:
+    whole, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if not whole or sum(page.size for page in pages) != size:
+        raise ValueError("this compression with these channels needs: pip install imagecodecs")
+    return np.dstack(pages)
 
 
 def to_channels(img: NDArray[Any], channels: int | None, path: str) -> NDArray[Any]:
