@@ -1,0 +1,148 @@
+"""Every data set base: parses beside any runtime and schedule, and gives samples."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+REPO = Path(__file__).resolve().parents[2]
+BASES = sorted((REPO / "configs/_base_/datasets").glob("*.py"))
+# Things and stuff, by the papers of the data sets.
+COUNTS = {"coco": (80, 53), "ade20k": (100, 50), "cityscapes": (8, 11), "dsb2018": (1, 1)}
+COUNTS |= {"demo": (3, 2), "coco_mini": (80, 0), "camvid11": (11, 0)}
+
+
+def split_name(path):
+    return path.stem.rsplit("_", 1)
+
+
+@pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
+def test_base_says_its_classes_and_paths(path):
+    name, task = split_name(path)
+    cfg = Config.fromfile(path)
+    things, stuff = COUNTS[name]
+    assert cfg.num_classes == (things if task == "instance" else things + stuff)
+    if task == "panoptic":
+        assert (cfg.num_things, cfg.num_stuff) == (things, stuff)
+    paper = name in ("coco", "ade20k", "cityscapes")
+    sampler = "DefaultSampler" if paper else "InfiniteSampler"
+    assert cfg.train_dataloader.sampler == {"type": sampler, "shuffle": True}
+    for split in ("train", "val", "test"):
+        assert cfg[f"{split}_dataloader"].dataset.data_root == cfg.data_root
+    evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
+    for evaluator in evaluators:
+        for key in ("ann_file", "seg_prefix"):
+            assert evaluator.get(key, cfg.data_root).startswith(cfg.data_root)
+    assert cfg.test_evaluator == cfg.val_evaluator
+
+
+@pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("schedule", ["adamw_5e-4_800i.py", "adamw_5e-4_1000e.py"])
+def test_bases_share_no_key(path, schedule, tmp_path):
+    runtime = "semantic.py" if path.stem.endswith("semantic") else "detection.py"
+    base = REPO / "configs/_base_"
+    parts = [str(path), str(base / "schedules" / schedule), str(base / "runtime" / runtime)]
+    leaf = tmp_path / "leaf.py"
+    leaf.write_text(f"_base_ = {parts}\n")
+    assert Config.fromfile(leaf).default_scope == ("mmseg" if "semantic" in runtime else "mmdet")
+
+
+def test_a_leaf_changes_the_size_in_three_lines(tmp_path):
+    leaf = tmp_path / "leaf.py"
+    leaf.write_text(
+        f'_base_ = "{REPO}/configs/_base_/datasets/demo_panoptic.py"\n'
+        "_base_.train_dataloader.dataset.pipeline[3].size = (64, 48)\n"
+        "_base_.val_dataloader.dataset.pipeline[1].scale = (48, 64)\n"
+        "_base_.test_dataloader.dataset.pipeline[1].scale = (48, 64)\n"
+    )
+    cfg = Config.fromfile(leaf)
+    assert cfg.train_dataloader.dataset.pipeline[3]["size"] == (64, 48)
+    assert cfg.test_dataloader.dataset.pipeline[1]["scale"] == (48, 64)
+
+
+def with_data(path, demo_set, data_root):
+    """Fitting data for a base: the real set, or the demo set in the same form."""
+    name = split_name(path)[0]
+    if name == "demo":
+        return demo_set
+    if data_root is not None and (data_root / name).is_dir():
+        return data_root / name
+    return demo_set if name == "dsb2018" else None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in BASES if split_name(p)[0] in ("demo", "dsb2018", "camvid11", "coco_mini")],
+    ids=lambda path: path.stem,
+)
+def test_small_sets_give_samples_of_128_and_truth_at_full_size(path, demo_set, data_root):
+    root = with_data(path, demo_set, data_root)
+    cfg = Config.fromfile(path)
+    if root is None:
+        # The demo set has the form of camvid11 and of coco_mini, under its own names.
+        task = split_name(path)[1]
+        cfg = Config.fromfile(path.parent / f"demo_{task}.py")
+        root = demo_set
+    with DefaultScope.overwrite_default_scope("mmseg" if "semantic" in path.stem else "mmdet"):
+        for split in ("train", "val", "test"):
+            dataset = DATASETS.build({**cfg[f"{split}_dataloader"].dataset, "data_root": str(root)})
+            if root != demo_set or split_name(path)[0] == "demo":
+                assert len(dataset.metainfo["classes"]) == cfg.num_classes
+            sample = dataset[len(dataset) - 1]
+            data = sample["data_samples"]
+            assert sample["inputs"].shape == (3, 128, 128)
+            assert data.img_shape == (128, 128)
+            assert {"img_id", "img_path", "ori_shape", "scale_factor"} <= set(data.metainfo_keys())
+            size = (128, 128) if split == "train" else data.ori_shape
+            if "gt_sem_seg" in data:
+                assert data.gt_sem_seg.shape == size
+            if "gt_instances" in data:
+                assert data.gt_instances.masks.masks.shape[1:] == size
+                assert len(data.gt_instances.masks) == len(data.gt_instances.labels)
+
+
+def test_demo_tool_runs_from_any_folder(tmp_path):
+    script = REPO / "tools/make_demo_set.py"
+    settings = ["--num-train", "1", "--num-val", "1", "--size", "24", "32"]
+    made = subprocess.run(
+        [sys.executable, str(script), "demo", *settings],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "demo/images/val/val_00000.png").is_file()
+
+
+def test_converter_tools(tmp_path, cityscapes_like, demo_set, monkeypatch, capsys):
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(REPO / f"tools/dataset_converters/{name}.py"), run_name="__main__")
+
+    run("cityscapes", cityscapes_like)
+    assert "instances_val.json" in capsys.readouterr().out
+    instances = demo_set / "annotations/instances_val.json"
+    run("panoptic_from_instances", instances, tmp_path / "p.json", tmp_path / "png")
+    assert (tmp_path / "png/val_00000.png").is_file()
+    with pytest.raises(FileNotFoundError, match="ADE20K folder 'nowhere' lacks images"):
+        run("ade20k", "nowhere")
+
+
+@pytest.fixture
+def cityscapes_like(tmp_path):
+    """A val split of one frame of sky."""
+    root = tmp_path / "city"
+    for folder, name, value in (
+        ("leftImg8bit", "leftImg8bit", 90),
+        ("gtFine", "gtFine_instanceIds", 23),
+    ):
+        (root / folder / "val/x").mkdir(parents=True)
+        image = np.full((6, 8), value, np.uint8)
+        cv2.imwrite(str(root / folder / f"val/x/x_0_0_{name}.png"), image)
+    return root
