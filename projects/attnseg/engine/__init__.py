@@ -1,5 +1,5 @@
 """Hooks, weight loading and run files."""
 
-from attnseg.engine.hooks import InvalidLossHook, ResultHook
+from attnseg.engine.hooks import InvalidLossHook, ProgressHook, ResultHook
 
-__all__ = ["InvalidLossHook", "ResultHook"]
+__all__ = ["InvalidLossHook", "ProgressHook", "ResultHook"]

@@ -1,6 +1,7 @@
 """Hooks of mmengine's Runner, registered as ``attnseg.X``."""
 
 from attnseg.engine.hooks.invalid_loss import InvalidLossHook
+from attnseg.engine.hooks.progress import ProgressHook
 from attnseg.engine.hooks.result import ResultHook
 
-__all__ = ["InvalidLossHook", "ResultHook"]
+__all__ = ["InvalidLossHook", "ProgressHook", "ResultHook"]
