@@ -64,12 +64,15 @@ pipeline = [
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='PackDetInputs'),
 ]
+# Labels stay in the original size where predictions are drawn and scored.
+test_pipeline = [pipeline[0], pipeline[2], pipeline[1], pipeline[3]]
 dataset = dict(
     _delete_=True, type='CocoDataset', data_root=data_root, ann_file='coco.json',
     data_prefix=dict(img='images/'), metainfo=dict(classes=('object',)), pipeline=pipeline)
 train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False, dataset=dataset)
 val_dataloader = dict(
-    batch_size=1, num_workers=0, persistent_workers=False, dataset={{**dataset, 'test_mode': True}})
+    batch_size=1, num_workers=0, persistent_workers=False,
+    dataset={{**dataset, 'test_mode': True, 'pipeline': test_pipeline}})
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'coco.json')
 test_evaluator = val_evaluator
@@ -160,12 +163,10 @@ def test_semantic_train_resume_and_test_from_another_directory(tiny: Path, tmp_p
     assert record["evaluator"]["type"] == "IoUMetric"
     assert {path.name for path in run.glob("*.pth")} == {"iter_2.pth", "iter_4.pth"}
 
-    longer = ("train_cfg.max_iters=6", *SHORT[1:])
-    code, out, errors = _tool(
-        "train.py", config, "--data", tiny, "--resume", "--cfg-options", *longer, cwd=elsewhere
-    )
-    assert code == 0, errors
-    assert "iter_4.pth" in out + errors and (run / "iter_6.pth").is_file()
+    longer = {"train_cfg.max_iters": 6, "train_cfg.val_interval": 6}
+    cfg = build_config(config, work_dir=run, data=tiny, resume="auto", cfg_options=longer)
+    assert cfg.load_from.endswith("iter_4.pth")
+    assert experiment.run_train(cfg).iter == 6 and (run / "iter_6.pth").is_file()
 
     drawn = tmp_path / "drawn"
     arguments = (config, run / "iter_6.pth", "--data", tiny, "--work-dir", tmp_path / "test")
@@ -180,14 +181,15 @@ def test_semantic_train_resume_and_test_from_another_directory(tiny: Path, tmp_p
 def test_detection_train_and_test(tiny: Path, tmp_path: Path) -> None:
     config = tmp_path / "tiny_detection.py"
     config.write_text(DETECTION.format())
-    code, _, errors = _tool("train.py", config, "--data", tiny, cwd=tmp_path)
-    assert code == 0, errors
-    weights = tmp_path / "work_dirs/tiny_detection/epoch_1.pth"
-    code, _, errors = _tool("test.py", config, weights, "--data", tiny, cwd=tmp_path)
+    experiment.run_train(build_config(config, data=tiny, work_dir=tmp_path / "run"))
+    weights = tmp_path / "run/epoch_1.pth"
+    arguments = (config, weights, "--data", tiny, "--work-dir", "run", "--show-dir", "drawn")
+    code, _, errors = _tool("test.py", *arguments, cwd=tmp_path)
     assert code == 0, errors
     record = json.loads((weights.parent / "result.json").read_text())
     assert "coco/segm_mAP" in record["metrics"] and record["mode"] == "test"
     assert record["evaluator"]["ann_file"] == f"{tiny}/coco.json"
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 4
 
 
 @pytest.mark.slow
@@ -293,6 +295,13 @@ def test_configs_are_found_by_name_and_prefix(
     assert find_config("mmdet::solov2/solov2_r50_fpn_1x_coco.py").is_file()
     with pytest.raises(UsageError, match="an installed package 'nopackage'"):
         find_config("nopackage::x/y.py")
+
+
+def test_detection_runtime_adds_its_hooks_to_the_shared_ones() -> None:
+    cfg = build_config("_base_/runtime/detection")
+    assert cfg.default_scope == "mmdet" and cfg.visualizer.type == "DetLocalVisualizer"
+    kinds = [hook.type for hook in cfg.custom_hooks]
+    assert kinds[-1] == "DetVisualizationHook" and "attnseg.ResultHook" in kinds
 
 
 def test_misspelt_config_proposes_near_names() -> None:
