@@ -22,7 +22,5 @@ DATASETS = Registry(
 TRANSFORMS = Registry(
     "transform", parent=root.TRANSFORMS, scope="attnseg", locations=["attnseg.datasets"]
 )
-METRICS = Registry(
-    "metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation"]
-)
+METRICS = Registry("metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation"])
 HOOKS = Registry("hook", parent=root.HOOKS, scope="attnseg", locations=["attnseg.engine"])
