@@ -151,6 +151,11 @@ def test_lazy_data_set_with_classes_reads_nothing(tmp_path):
         dataset.full_init()
 
 
+def test_lazy_data_set_without_classes_or_files_waits(tmp_path, coco_folder):
+    assert "classes" not in build(tmp_path / "none", lazy_init=True).metainfo
+    assert build(coco_folder(), lazy_init=True).metainfo["classes"] == ("debris", "cell")
+
+
 def test_lazy_data_set_equals_the_eager_one(coco_folder):
     root = coco_folder()
     meta = {"classes": ("cell", "debris")}

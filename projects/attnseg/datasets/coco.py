@@ -41,8 +41,9 @@ class _CocoForm(CheckedDataset):
         prefix.setdefault("img", "")
         meta = normalise_metainfo(metainfo)
         self._content: dict[str, Any] | None = None
-        if "classes" not in meta or not lazy_init:
-            path = join(data_root, ann_file)
+        path = join(data_root, ann_file)
+        # Inferencers build a lazy data set for its metainfo, on machines without the data.
+        if not lazy_init or ("classes" not in meta and osp.isfile(path)):
             joined = {key: join(data_root, folder) for key, folder in prefix.items()}
             check_paths(data_root, path, {} if lazy_init else joined)
             meta.update(self._read(path, meta))
@@ -117,7 +118,8 @@ class CocoInstanceDataset(_CocoForm, CocoDataset):
         fraction: Share of the images to keep, chosen at random with ``fraction_seed``; smaller
             fractions are subsets of larger ones.
         fraction_seed: Seed of that choice.
-        lazy_init: Read nothing until ``full_init()``; without ``classes`` the file is read.
+        lazy_init: Read nothing until ``full_init()``; without ``classes``, the file is read
+            if it is there.
         pipeline: Transforms; a bare ``LoadImageFromFile`` is read as ``attnseg.LoadImage``.
         **kwargs: As of mmdet's ``CocoDataset``: ``test_mode``,
             ``filter_cfg=dict(filter_empty_gt=..., min_size=...)`` and so on.

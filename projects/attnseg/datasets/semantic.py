@@ -142,7 +142,8 @@ class CocoPanopticSemanticDataset(CheckedDataset, BaseSegDataset):
     ) -> None:
         self._set_fraction(fraction, fraction_seed)
         prefix = {key: folder for key, folder in (data_prefix or {}).items() if folder is not None}
-        check_paths(data_root, "", {k: join(data_root, f) for k, f in prefix.items()})
+        joined = {key: join(data_root, folder) for key, folder in prefix.items()}
+        check_paths(data_root, join(data_root, ann_file), joined)
         self._panoptic = CocoPanopticDataset(
             ann_file=ann_file,
             metainfo=metainfo,
