@@ -166,8 +166,11 @@ def test_panopticapi_stand_in_serves_mmdet() -> None:
     assert coco_panoptic_metric.panopticapi is panopticapi or (
         coco_panoptic_metric.panopticapi is None
     )
+    from mmdet.apis import det_inferencer
+
+    assert det_inferencer.VOID == 0, "DetInferencer refuses panoptic models without it"
     with pytest.raises(ImportError):
-        import panopticapi.evaluation
+        from panopticapi.evaluation import PQStat  # noqa: F401
 
 
 @pytest.mark.skipif(HAS_PANOPTICAPI, reason="the real panopticapi is installed")

@@ -142,10 +142,11 @@ def _stub_operators() -> None:
 
 
 def _stub_panopticapi() -> None:
-    """Provide the few helpers of panopticapi that mmdet's loader and converters use.
+    """Provide the few helpers of panopticapi that mmdet's loader, inferencer and converters use.
 
-    ``panopticapi.evaluation`` stays an ImportError: we compute PQ ourselves, and
-    half of a metric would be worse than none.
+    ``panopticapi.evaluation`` has the void id, which the inferencer needs, and no ``PQStat``, so
+    that mmdet's own metric says that it lacks panopticapi: we compute PQ ourselves, and half of
+    a metric would be worse than none.
     """
     if "panopticapi" in sys.modules or importlib.util.find_spec("panopticapi") is not None:
         return
@@ -154,9 +155,12 @@ def _stub_panopticapi() -> None:
     utils = types.ModuleType("panopticapi.utils")
     for helper in (rgb2id, id2rgb, IdGenerator, save_json):
         setattr(utils, helper.__name__, helper)
+    evaluation = types.ModuleType("panopticapi.evaluation")
+    evaluation.VOID = 0  # type: ignore[attr-defined]
     package.utils = utils  # type: ignore[attr-defined]
-    _add_module(package)
-    _add_module(utils)
+    package.evaluation = evaluation  # type: ignore[attr-defined]
+    for module in (package, utils, evaluation):
+        _add_module(module)
 
 
 def _add_module(module: types.ModuleType) -> None:

@@ -7,6 +7,11 @@ config finds ``type='attnseg.X'`` without ``custom_imports`` from any scope.
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from attnseg.compat import setup_env
+
+# Whoever names a class of ours, from a notebook or a foreign tool, gets a stack that imports.
+setup_env()
+
 _ROOMS = ["attnseg.maskattn_unet"]
 
 MODELS = Registry(
