@@ -1,0 +1,67 @@
+"""Each benchmark script runs at a tiny size and ends in one line of JSON."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+TINY = {
+    "attention": ["--tokens", "96", "--channels", "8", "--threads", "1", "--repeats", "1"],
+    "contrastive": ["--size", "8", "--instances", "3", "--threads", "1", "--repeats", "1"],
+    "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
+}
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> object:
+    """Run a script's main function with its results in a folder of the test."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(importlib.import_module("common"), "RESULTS", tmp_path)
+
+    def main(name: str) -> dict:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *TINY[name]])
+        importlib.import_module(name).main()
+        last = capsys.readouterr().out.rstrip().splitlines()[-1]
+        assert last.startswith("RESULT ")
+        record = json.loads(last.removeprefix("RESULT "))
+        written = tmp_path / f"{name}_custom.json"
+        assert json.loads(written.read_text(encoding="utf-8")) == record
+        assert record["machine"]["threads"] == 1
+        return record
+
+    return main
+
+
+@pytest.mark.slow
+def test_attention(run: object) -> None:
+    record = run("attention")
+    errors = {
+        key: value for key, value in record.items() if key.startswith("max_abs_") and "error" in key
+    }
+    assert len(errors) == 5
+    assert all(0 <= value < 1e-5 for value in errors.values())
+    for name in ("forward", "forward_backward"):
+        assert record[f"{name}_time_ratio"] > 0
+
+
+@pytest.mark.slow
+def test_contrastive(run: object) -> None:
+    record = run("contrastive")
+    assert record["loss_error_float64"] < 1e-8
+    assert record["gradient_error_float64"] < 1e-8
+
+
+def test_complexity(run: object) -> None:
+    record = run("complexity")
+    models = record["models"]
+    assert set(models) == {"small, attention", "small, plain", "Mask2Former-R50"}
+    assert models["small, plain"]["gmacs"] < models["small, attention"]["gmacs"]
+    # The published size of this network is 44 M parameters.
+    assert models["Mask2Former-R50"]["params_m"] == pytest.approx(44, abs=0.5)
+    for kind in ("raw", "predict"):
+        assert record[f"mask2former_over_small_{kind}"] > 0
