@@ -97,7 +97,8 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     in place of 0.1 s for one head of 4096 pixels on a busy machine.
     """
     parts, count = 1, q.shape[2]
-    if q.device.type == "cpu" and torch.is_grad_enabled() and not _exporting():
+    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (q, k, v))
+    if q.device.type == "cpu" and needs_grad and not _exporting():
         pairs = max(q.shape[0] * q.shape[1], 1)
         parts = min(-(-torch.get_num_threads() // pairs), max(count, 1))
     if parts > 1:
