@@ -150,3 +150,21 @@ def test_invariants_on_random_maps(seed: int, h: int, w: int) -> None:
         assert all(len(np.unique(classes[found == i])) == 1 for i in range(len(labels)))
         assert areas.sum() == (found >= 0).sum()
         assert ((scores >= 0) & (scores <= 1 + 1e-6)).all()
+
+
+def test_classes_that_are_absent_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    whole = grouping.local_cohesion
+
+    def spy(embedding: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
+        seen.append(int(mask.sum()))
+        return whole(embedding, mask, radius)
+
+    monkeypatch.setattr(grouping, "local_cohesion", spy)
+    classes = np.full((8, 8), 80)
+    classes[:4, :4] = 7
+    embedding = np.zeros((2, 8, 8))
+    embedding[0] = 1
+    ids = grouping.cluster_embeddings(embedding, classes, np.ones((8, 8)), num_things=80)
+    assert seen == [16]
+    assert np.array_equal(ids >= 0, classes == 7)

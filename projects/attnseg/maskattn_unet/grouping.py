@@ -158,7 +158,7 @@ def cluster_embeddings(
     """
     instances = np.full(classes.shape, NONE, dtype=np.int64)
     count = 0
-    for label in range(num_things):
+    for label in np.unique(classes[classes < num_things]):
         merit_map = local_cohesion(embedding, classes == label, radius) * probability
         for window, mask in _class_regions(classes, label, connected):
             vectors = embedding[(slice(None), *window)][:, mask].T
