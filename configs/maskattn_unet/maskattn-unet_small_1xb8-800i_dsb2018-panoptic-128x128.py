@@ -12,6 +12,6 @@ model = dict(
         with_coords=True,
         loss_instance=dict(sampling=dict(pixels_per_instance=32, max_instances=128)),
     ),
-    test_cfg=dict(connected=True, max_per_img=1000, stuff_area=64),
+    test_cfg=dict(connected=True, similarity=0.85, max_per_img=1000, stuff_area=64),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -3,7 +3,14 @@
 from .coco import CocoInstanceDataset, CocoPanopticDataset
 from .demo import generate_demo_set
 from .semantic import CocoPanopticSemanticDataset, SemanticDataset
-from .transforms import CheckSample, LoadImage, LoadPanopticAsSemantic, ScaleJitter
+from .transforms import (
+    CheckSample,
+    LoadImage,
+    LoadPanopticAsSemantic,
+    LoadPanopticMap,
+    ScaleJitter,
+    SplitPanopticMap,
+)
 
 __all__ = [
     "CheckSample",
@@ -12,7 +19,9 @@ __all__ = [
     "CocoPanopticSemanticDataset",
     "LoadImage",
     "LoadPanopticAsSemantic",
+    "LoadPanopticMap",
     "ScaleJitter",
     "SemanticDataset",
+    "SplitPanopticMap",
     "generate_demo_set",
 ]

@@ -14,9 +14,14 @@ IGNORE = 255
 
 
 def _coordinates(x: Tensor) -> Tensor:
-    """Rows and columns in [-1, 1] as two more channels (B, 2, H, W)."""
-    rows = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
-    cols = torch.linspace(-1, 1, x.shape[3], device=x.device, dtype=x.dtype)
+    """Rows and columns from the centre as two more channels (B, 2, H, W).
+
+    A unit is 64 pixels, so that a map of 128x128 spans -1 to 1 and a larger one has the same
+    slope, which is what tells neighbours apart.
+    """
+    rows, cols = (
+        (torch.arange(n, device=x.device, dtype=x.dtype) - (n - 1) / 2) / 64 for n in x.shape[2:]
+    )
     grid = torch.stack(torch.meshgrid(rows, cols, indexing="ij"))
     return grid.expand(len(x), -1, -1, -1)
 

@@ -3,6 +3,13 @@
 from .check import CheckSample
 from .image import LoadImage
 from .jitter import ScaleJitter
-from .panoptic import LoadPanopticAsSemantic
+from .panoptic import LoadPanopticAsSemantic, LoadPanopticMap, SplitPanopticMap
 
-__all__ = ["CheckSample", "LoadImage", "LoadPanopticAsSemantic", "ScaleJitter"]
+__all__ = [
+    "CheckSample",
+    "LoadImage",
+    "LoadPanopticAsSemantic",
+    "LoadPanopticMap",
+    "ScaleJitter",
+    "SplitPanopticMap",
+]

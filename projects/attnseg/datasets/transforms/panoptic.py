@@ -1,11 +1,17 @@
-"""Semantic maps straight from panoptic PNGs."""
+"""Annotations straight from panoptic PNGs."""
 
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import BaseTransform
+from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
+from scipy import ndimage
 
 from ...registry import TRANSFORMS
-from ..panoptic_png import label_map, read_segment_ids
+from ..panoptic_png import VOID, label_map, read_segment_ids
+
+_FIRST_CODE = VOID + 1
 
 
 @TRANSFORMS.register_module()
@@ -28,4 +34,72 @@ class LoadPanopticAsSemantic(BaseTransform):
         ids = read_segment_ids(results["seg_map_path"])
         results["gt_seg_map"] = label_map(ids, results["segments_info"], results["num_classes"])
         results.setdefault("seg_fields", []).append("gt_seg_map")
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadPanopticMap(BaseTransform):
+    """Load a panoptic PNG as one map of segment numbers, which augmentation moves as a whole.
+
+    mmdet's LoadPanopticAnnotations makes a full-size mask of each object and resizes them one by
+    one, which takes most of a CPU where images hold hundreds of cells. Here
+    :class:`SplitPanopticMap` makes the masks after augmentation, at the network's size.
+
+    ``gt_seg_map`` (H, W), int32, holds 256 + i for ``segments_info[i]`` and 255 for void, so that
+    transforms which pad with 255 pad with void. Samples without annotations pass unchanged.
+
+    Raises:
+        FileNotFoundError: If the PNG is missing.
+        ValueError: Naming the PNG, if it cannot be decoded.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add ``gt_seg_map``."""
+        if results.get("seg_map_path") is None:
+            return results
+        ids = read_segment_ids(results["seg_map_path"])
+        numbers = {part["id"]: i for i, part in enumerate(results["segments_info"])}
+        present, inverse = np.unique(ids, return_inverse=True)
+        codes = [numbers.get(int(segment), VOID - _FIRST_CODE) for segment in present]
+        codes = np.array(codes, np.int32) + _FIRST_CODE
+        results["gt_seg_map"] = codes[inverse.reshape(ids.shape)]
+        return results
+
+
+@TRANSFORMS.register_module()
+class SplitPanopticMap(BaseTransform):
+    """Turn the map of :class:`LoadPanopticMap` into mmdet's panoptic annotations.
+
+    Adds ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags`` of the objects
+    that still have a pixel, and makes ``gt_seg_map`` labels (H, W), uint8, void 255. Crowds keep
+    the label of their class and are no objects.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Replace the codes."""
+        codes = results.get("gt_seg_map")
+        if codes is None:
+            return results
+        segments = results["segments_info"]
+        windows = ndimage.find_objects(np.maximum(codes - VOID, 0), len(segments))
+        things = [
+            (i, window)
+            for i, window in enumerate(windows)
+            if window is not None and segments[i]["is_thing"]
+        ]
+        masks = np.zeros((len(things), *codes.shape), np.uint8)
+        boxes = np.zeros((len(things), 4), np.float32)
+        for row, (i, window) in enumerate(things):
+            masks[row][window] = codes[window] == i + _FIRST_CODE
+            y, x = window
+            boxes[row] = x.start, y.start, x.stop, y.stop
+        labels = np.array([part["category"] for part in segments] + [VOID], np.uint8)
+        # Void is code 255, one below the first segment, and so takes the last entry.
+        results["gt_seg_map"] = labels[codes - _FIRST_CODE]
+        results["gt_masks"] = BitmapMasks(masks, *codes.shape)
+        results["gt_bboxes"] = HorizontalBoxes(boxes)
+        results["gt_bboxes_labels"] = np.array(
+            [segments[i]["category"] for i, _ in things], np.int64
+        )
+        results["gt_ignore_flags"] = np.zeros(len(things), bool)
         return results
