@@ -126,7 +126,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _semantic(
     folder: Path,
     sampler: str = "InfiniteSampler",
-    schedule: str = "adamw_5e-4_800i",
+    schedule: str = "adamw_2e-3_400i",
     classes: int = 2,
 ) -> Path:
     file = folder / "tiny_semantic.py"

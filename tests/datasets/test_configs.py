@@ -43,7 +43,7 @@ def test_base_says_its_classes_and_paths(path):
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("schedule", ["adamw_5e-4_800i.py", "adamw_5e-4_1000e.py"])
+@pytest.mark.parametrize("schedule", ["adamw_2e-3_400i.py", "adamw_5e-4_1000e.py"])
 def test_bases_share_no_key(path, schedule, tmp_path):
     runtime = "semantic.py" if path.stem.endswith("semantic") else "detection.py"
     base = REPO / "configs/_base_"

@@ -13,7 +13,7 @@ SEMANTIC = """
 _base_ = [
     "{configs}/maskattn_unet/base_semantic.py",
     "{configs}/_base_/datasets/demo_semantic.py",
-    "{configs}/_base_/schedules/adamw_5e-4_800i.py",
+    "{configs}/_base_/schedules/adamw_2e-3_400i.py",
 ]
 model = dict(
     backbone=dict(preset="small"),
@@ -38,7 +38,7 @@ def shrink(cfg: Config, name: str) -> Config:
 
 @pytest.fixture
 def panoptic_cfg(demo_set: Path, tmp_path: Path) -> Config:
-    name = "maskattn_unet/maskattn-unet_small_1xb8-300i_demo-panoptic-128x128.py"
+    name = "maskattn_unet/maskattn-unet_small_1xb8-400i_demo-panoptic-128x128.py"
     cfg = build_config(CONFIGS / name, data=demo_set, work_dir=tmp_path / "run")
     return shrink(cfg, str(tmp_path))
 

@@ -29,7 +29,7 @@ from attnseg.datasets.demo import generate_demo_set
 from attnseg.engine.atomic import write_json
 from attnseg.maskattn_unet.targets import NO_INSTANCE, instance_map
 
-DEMO_LEAF = "maskattn_unet/maskattn-unet_small_1xb8-300i_demo-panoptic-128x128.py"
+DEMO_LEAF = "maskattn_unet/maskattn-unet_small_1xb8-400i_demo-panoptic-128x128.py"
 COLUMNS = {
     "PQ": "panoptic/PQ",
     "PQ_th": "panoptic/PQ_th",

@@ -1,9 +1,12 @@
-"""A short schedule counted in iterations; expects InfiniteSampler, so that resuming is fast."""
+"""A short schedule for small data, counted in iterations.
 
-lr = 5e-4
+It expects InfiniteSampler, so that resuming is fast.
+"""
+
+lr = 2e-3
 weight_decay = 1e-3
-max_iters = 800
-val_interval = 400
+max_iters = 400
+val_interval = 200
 warmup_iters = 50
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=val_interval)

@@ -1,10 +1,9 @@
 _base_ = [
     "./base_semantic.py",
     "../_base_/datasets/camvid11_semantic.py",
-    "../_base_/schedules/adamw_5e-4_800i.py",
+    "../_base_/schedules/adamw_2e-3_400i.py",
 ]
 model = dict(
     backbone=dict(preset="small", attention="both", mask_mode="none"),
     decode_head=dict(in_channels=24, channels=24, num_classes=_base_.num_classes),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -1,10 +1,9 @@
 _base_ = [
     "./base_instance.py",
     "../_base_/datasets/coco_mini_instance.py",
-    "../_base_/schedules/adamw_5e-4_800i.py",
+    "../_base_/schedules/adamw_2e-3_400i.py",
 ]
 model = dict(
     backbone=dict(preset="small"),
     head=dict(in_channels=24, num_things=_base_.num_classes, with_coords=True),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -1,7 +1,7 @@
 _base_ = [
     "./base_instance.py",
     "../_base_/datasets/dsb2018_instance.py",
-    "../_base_/schedules/adamw_5e-4_800i.py",
+    "../_base_/schedules/adamw_2e-3_400i.py",
 ]
 model = dict(
     backbone=dict(preset="small"),
@@ -13,4 +13,3 @@ model = dict(
     ),
     test_cfg=dict(connected=True, similarity=0.85, max_per_img=1000),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -1,7 +1,7 @@
 _base_ = [
     "./base_panoptic.py",
     "../_base_/datasets/dsb2018_panoptic.py",
-    "../_base_/schedules/adamw_5e-4_800i.py",
+    "../_base_/schedules/adamw_2e-3_400i.py",
 ]
 model = dict(
     backbone=dict(preset="small"),
@@ -14,4 +14,3 @@ model = dict(
     ),
     test_cfg=dict(connected=True, similarity=0.85, max_per_img=1000, stuff_area=64),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3))

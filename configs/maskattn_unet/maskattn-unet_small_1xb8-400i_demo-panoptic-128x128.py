@@ -1,7 +1,7 @@
 _base_ = [
     "./base_panoptic.py",
     "../_base_/datasets/demo_panoptic.py",
-    "../_base_/schedules/adamw_5e-4_800i.py",
+    "../_base_/schedules/adamw_2e-3_400i.py",
 ]
 model = dict(
     backbone=dict(preset="small"),
@@ -14,8 +14,3 @@ model = dict(
     ),
     test_cfg=dict(stuff_area=64),
 )
-max_iters = 300
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
-param_scheduler = [_base_.param_scheduler[0], {**_base_.param_scheduler[1], "end": max_iters}]
-default_hooks = dict(checkpoint=dict(interval=max_iters))
