@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -119,11 +120,16 @@ def _row(model: Any, data: dict, num_classes: int) -> list[Image]:
     small = torch.nn.functional.interpolate(
         things[None, None].float(), embedding.shape[-2:], mode="nearest"
     )[0, 0]
+    height, width = panoptic.shape
+
+    def enlarge(tile: Image) -> Image:
+        return cv2.resize(tile, (width, height), interpolation=cv2.INTER_NEAREST)
+
     return [
-        np.ascontiguousarray(picture).astype(np.uint8),
+        enlarge(np.ascontiguousarray(picture, np.uint8)),
         colour_panoptic(_ground_truth(sample, num_classes), num_classes),
         colour_classes(sample.pred_sem_seg.sem_seg[0].cpu().numpy(), num_classes),
-        pca_rgb(embedding[0].cpu().numpy(), small.bool().cpu().numpy()),
+        enlarge(pca_rgb(embedding[0].cpu().numpy(), small.bool().cpu().numpy())),
         colour_panoptic(panoptic, num_classes),
     ]
 
