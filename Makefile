@@ -38,7 +38,7 @@ $(VENV)/.installed-tests: requirements/tests.txt $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed ## train on generated images (or DATA=folder) and show the numbers
-	OMP_NUM_THREADS= $(BIN)/python tools/demo.py $(if $(DATA),--data "$(DATA)")
+	env -u OMP_NUM_THREADS $(BIN)/python tools/demo.py $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/.installed-tests ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS)
@@ -50,7 +50,7 @@ lint: $(VENV)/.installed-tests ## check style and who imports whom
 
 bench: $(VENV)/.installed-tests ## run each script in benchmarks/
 	@set -e; for script in $$(grep -l '^if __name__' benchmarks/*.py); do \
-		echo "== $$script"; OMP_NUM_THREADS= $(BIN)/python "$$script"; done
+		echo "== $$script"; env -u OMP_NUM_THREADS $(BIN)/python "$$script"; done
 
 # pip keeps mmcv with and without operators under one name: never take it from the cache.
 ops: $(VENV)/.installed ## compile mmcv's operators (20 minutes; only some peers need them)
