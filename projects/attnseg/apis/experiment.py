@@ -3,21 +3,31 @@
 import difflib
 import importlib.util
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attnseg
+from attnseg.apis.command import UsageError, run_command
+from attnseg.apis.schedule import shorten_training
 from attnseg.compat import set_run_folder, setup_env
+
+__all__ = [
+    "LAUNCHERS",
+    "UsageError",
+    "build_config",
+    "config_folders",
+    "find_config",
+    "replace_data_root",
+    "run_command",
+    "run_test",
+    "run_train",
+    "shorten_training",
+]
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _EVALUATORS = ("val_evaluator", "test_evaluator")
-
-
-class UsageError(Exception):
-    """The command cannot run as given; the message names what is wrong and the fix."""
 
 
 def config_folders(package: str = "attnseg") -> list[Path]:
@@ -170,15 +180,6 @@ def run_test(cfg: Any) -> dict[str, float]:
     # The runner loads them once more, leniently, after its hooks are set up.
     load_weights(runner.model, cfg.load_from)
     return runner.test()
-
-
-def run_command(command: Callable[[], Any]) -> None:
-    """Run a tool's main function; a UsageError becomes one line and exit status 2."""
-    try:
-        command()
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 def _build_runner(cfg: Any) -> Any:
