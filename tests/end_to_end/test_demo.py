@@ -49,8 +49,8 @@ def test_demo_on_real_or_generated_images(
 def test_a_missing_folder_and_a_foreign_layout_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="folder '.*nowhere' not found"):
         run_demo(tmp_path / "nowhere", tmp_path / "run")
-    (tmp_path / "images").mkdir()
-    with pytest.raises(UsageError, match="panoptic_train.json not found: the demo needs a folder"):
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    with pytest.raises(UsageError, match="lacks images/val, panoptic/train, panoptic/val, annotations"):
         run_demo(tmp_path, tmp_path / "run")
 
 

@@ -113,3 +113,7 @@ def test_wrong_arguments_are_named() -> None:
         MaskAttention(8, mask_mode="soft")
     with pytest.raises(ValueError, match="10 channels cannot be shared by 4 heads"):
         MaskAttention(10)
+    with pytest.raises(ValueError, match=r"keep_prob must lie in \(0, 1\], got 0"):
+        MaskAttention(8, mask_mode="random", keep_prob=0)
+    with pytest.raises(ValueError, match="kv_stride must be at least 1, got 0"):
+        MaskAttention(8, kv_stride=0)

@@ -123,6 +123,16 @@ def test_enlarging_follows_the_larger_class_map() -> None:
     assert (found == expected).all()
 
 
+def test_enlarging_between_two_classes_asks_for_the_nearest_of_the_own_class() -> None:
+    instances = np.zeros((4, 8), dtype=int)
+    instances[:, 4:] = 1
+    labels = np.array([THING, OTHER])
+    classes = np.full((16, 32), OTHER)
+    classes[:, :20] = THING
+    found = grouping.enlarge_instances(instances, labels, classes, reach=8)
+    assert (found == np.where(classes == THING, 0, 1)).all()
+
+
 def test_enlarging_leaves_out_what_is_far_from_any_instance() -> None:
     classes = np.full((16, 16), THING)
     instances = np.full((4, 4), -1)

@@ -154,3 +154,14 @@ def test_wrong_arguments_are_named() -> None:
         segmentor(method="kmeans")
     with pytest.raises(ValueError, match="task 'semantic' is unknown"):
         segmentor("semantic")
+    with pytest.raises(ValueError, match="similarity must lie between -1 and 1, got 7"):
+        segmentor(similarity=7)
+    with pytest.raises(ValueError, match=r"unknown keys \['similarty'\]; known are \['method'"):
+        segmentor(similarty=0.5)
+    with pytest.raises(ValueError, match="max_per_img must be at least 1, got 0"):
+        segmentor(max_per_img=0)
+
+
+def test_predict_works_with_gradients_on() -> None:
+    results = segmentor().eval()(torch.randn(1, 3, 32, 32), [sample((32, 32), 1)], "predict")
+    assert not results[0].pred_instances.scores.requires_grad

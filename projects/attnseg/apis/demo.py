@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmdet.structures import INSTANCE_OFFSET
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -42,7 +43,7 @@ COLUMNS = {
     "mIoU": "semantic/mIoU",
 }
 TITLES = ("input", "ground truth", "semantic", "embedding (PCA)", "panoptic")
-OFFSET = 1000
+SPLITS = ("train", "val")
 
 
 def choose_config(data: Path) -> str:
@@ -54,16 +55,28 @@ def choose_config(data: Path) -> str:
     return DEMO_LEAF
 
 
-def _count_classes(cfg: Config, data: Path) -> None:
-    """Take the numbers of classes from a data set that no leaf was made for."""
-    file = data / "annotations" / "panoptic_train.json"
-    if not file.is_file():
+def _check_layout(data: Path) -> None:
+    """Name all that the run would miss, before it trains.
+
+    Raises:
+        UsageError: if a file or folder is missing.
+    """
+    if not data.is_dir():
+        raise UsageError(f"--data: folder '{data}' not found; leave it out to generate a set.")
+    needed = [f"{kind}/{split}" for kind in ("images", "panoptic") for split in SPLITS]
+    needed += [f"annotations/panoptic_{split}.json" for split in SPLITS]
+    needed += ["annotations/instances_val.json"]
+    missing = [name for name in needed if not (data / name).exists()]
+    if missing:
         raise UsageError(
-            f"{file} not found: the demo needs a folder with annotations/panoptic_{{train,val}}"
-            ".json, annotations/instances_{train,val}.json, panoptic/{train,val} and "
-            "images/{train,val}; tools/make_demo_set.py writes an example."
+            f"--data: '{data}' lacks {', '.join(missing)}; tools/make_demo_set.py writes an "
+            "example of the layout."
         )
-    categories = json.loads(file.read_text())["categories"]
+
+
+def _count_classes(cfg: Config, data: Path) -> None:
+    """Take the numbers of classes from the data set."""
+    categories = json.loads((data / "annotations/panoptic_train.json").read_text())["categories"]
     things = sum(bool(category.get("isthing", 1)) for category in categories)
     cfg.model.head.update(num_things=things, num_stuff=len(categories) - things)
 
@@ -76,8 +89,7 @@ def demo_config(data: Path | None, work_dir: Path, iterations: int | None) -> Co
     """
     if data is None:
         data = generate_demo_set(work_dir / "data", num_train=400, num_val=50)
-    elif not data.is_dir():
-        raise UsageError(f"--data: folder '{data}' not found; leave it out to generate a set.")
+    _check_layout(data)
     leaf = choose_config(data)
     cfg = build_config(leaf, work_dir=work_dir)
     _count_classes(cfg, data)
@@ -104,7 +116,7 @@ def _ground_truth(sample: Any, num_classes: int) -> np.ndarray:
     ids = instance_map(masks.to_tensor(torch.bool, "cpu")).numpy()
     found = ids != NO_INSTANCE
     labels = sample.gt_instances.labels.cpu().numpy()
-    semantic[found] = labels[ids[found]] + OFFSET * (ids[found] + 1)
+    semantic[found] = labels[ids[found]] + INSTANCE_OFFSET * (ids[found] + 1)
     return semantic
 
 

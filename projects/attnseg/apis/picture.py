@@ -5,13 +5,10 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
+from mmdet.structures import INSTANCE_OFFSET
 from numpy.typing import NDArray
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
 
 from attnseg.engine.atomic import write_bytes
 
@@ -31,19 +28,19 @@ def colour_classes(classes: NDArray[np.integer], num_classes: int) -> Image:
     return (table[index] * 255).astype(np.uint8)
 
 
-def colour_panoptic(panoptic: NDArray[np.integer], num_classes: int, offset: int = 1000) -> Image:
-    """Colours of a panoptic map (H, W) of label + offset x instance; each instance has its own.
+def colour_panoptic(panoptic: NDArray[np.integer], num_classes: int) -> Image:
+    """Colours of a panoptic map (H, W) as mmdet's detectors give it; each instance has its own.
 
     Instances are outlined in white, so that touching ones can be told apart; void is black.
     """
     picture = colour_classes(panoptic, num_classes)
-    instances = np.unique(panoptic[panoptic >= offset])
+    instances = np.unique(panoptic[panoptic >= INSTANCE_OFFSET])
     for i, value in enumerate(instances):
         picture[panoptic == value] = np.array(_colour(i + 3)) * 255
     edge = np.zeros(panoptic.shape, dtype=bool)
     edge[1:] |= panoptic[1:] != panoptic[:-1]
     edge[:, 1:] |= panoptic[:, 1:] != panoptic[:, :-1]
-    picture[edge & (panoptic >= offset)] = 255
+    picture[edge & (panoptic >= INSTANCE_OFFSET)] = 255
     return picture
 
 
@@ -78,9 +75,9 @@ def draw_panels(rows: Sequence[Sequence[Image]], titles: Sequence[str], path: Pa
     """
     if not rows or any(len(row) != len(titles) for row in rows):
         raise ValueError(f"each row needs {len(titles)} pictures, one for each title")
-    figure, axes = plt.subplots(
-        len(rows), len(titles), figsize=(2.6 * len(titles), 2.6 * len(rows) + 0.3), squeeze=False
-    )
+    # A figure of its own, so that the caller's pyplot and its backend stay as they are.
+    figure = Figure(figsize=(2.6 * len(titles), 2.6 * len(rows) + 0.3))
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             axes[i][j].imshow(picture, interpolation="nearest")
@@ -90,6 +87,5 @@ def draw_panels(rows: Sequence[Sequence[Image]], titles: Sequence[str], path: Pa
     figure.tight_layout(pad=0.4)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
     write_bytes(path, buffer.getvalue())
     return path

@@ -49,7 +49,8 @@ class MaskAttention(BaseModule):
         init_cfg: see mmengine's BaseModule.
 
     Raises:
-        ValueError: for an unknown mode, or channels that the heads do not divide.
+        ValueError: for an unknown mode, channels that the heads do not divide, or a value out of
+            range.
     """
 
     _abbr_ = "mask_attn"
@@ -70,6 +71,10 @@ class MaskAttention(BaseModule):
             raise ValueError(f"mask_mode '{mask_mode}' is unknown; choose from {MASK_MODES}")
         if in_channels % num_heads:
             raise ValueError(f"{in_channels} channels cannot be shared by {num_heads} heads")
+        if not 0 < keep_prob <= 1:
+            raise ValueError(f"keep_prob must lie in (0, 1], got {keep_prob}")
+        if kv_stride < 1:
+            raise ValueError(f"kv_stride must be at least 1, got {kv_stride}")
         self.num_heads = num_heads
         self.mask_mode = mask_mode
         self.kv_stride = kv_stride

@@ -1,6 +1,6 @@
 """Predictions of one image at its final size, from logits and embeddings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -43,6 +43,24 @@ class AssemblyConfig:
             raise ValueError(
                 f"method '{self.method}' is unknown; choose 'embedding' or 'components'"
             )
+        if not -1 < self.similarity < 1:
+            raise ValueError(f"similarity must lie between -1 and 1, got {self.similarity}")
+        for name in ("min_area", "max_per_img", "cohesion_radius"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @classmethod
+    def from_dict(cls, values: dict | None) -> "AssemblyConfig":
+        """Build from a detector's ``test_cfg``.
+
+        Raises:
+            ValueError: for a key that is none of the attributes, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values or {}) - set(known))
+        if unknown:
+            raise ValueError(f"test_cfg has unknown keys {unknown}; known are {known}")
+        return cls(**(values or {}))
 
 
 @dataclass
@@ -88,6 +106,7 @@ def assemble(
         num_things: number of thing classes, which come first.
         config: thresholds.
     """
+    logits, embedding = logits.detach(), embedding.detach()
     probability, classes = (t.cpu().numpy() for t in logits.softmax(0).max(0))
     vectors = embedding.cpu().numpy()
     if config.method == "components":

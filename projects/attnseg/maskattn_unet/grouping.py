@@ -214,9 +214,13 @@ def enlarge_instances(instances: IntMap, labels: IntMap, classes: IntMap, reach:
     ids = instances[rows.astype(int)[:, None], cols.astype(int)[None]]
     class_of = np.append(labels, NONE)
     fits = (ids != NONE) & (class_of[ids] == classes)
-    if not fits.any():
-        return np.full(classes.shape, NONE, dtype=np.int64)
-    distance, nearest = ndimage.distance_transform_edt(~fits, return_indices=True)
-    ids = ids[tuple(nearest)]
-    keep = (distance <= reach) & (class_of[ids] == classes)
-    return np.where(keep, ids, NONE)
+    enlarged = np.full(classes.shape, NONE, dtype=np.int64)
+    # Class by class: the nearest instance of all may be one of a neighbouring class.
+    for label in np.unique(labels):
+        wanted = classes == label
+        known = fits & wanted
+        if known.any():
+            distance, nearest = ndimage.distance_transform_edt(~known, return_indices=True)
+            wanted &= distance <= reach
+            enlarged[wanted] = ids[tuple(nearest)][wanted]
+    return enlarged

@@ -37,8 +37,8 @@ class Preset:
 
 
 PRESETS = {
-    # Sec. 4.1: four down and four up stages, 64-128-256-256. Strided keys at 128x128 and
-    # 64x64 keep 64 keys a stage (as many as SegFormer has); all keys would cost 34 GMAC and more.
+    # Sec. 4.1: four down and four up stages, 64-128-256-256. Strided keys leave 64 keys
+    # a stage at 128x128 (256 at the coarsest); all keys would cost 34 GMAC and more.
     "paper": Preset(
         channels=(64, 128, 256, 256),
         bottleneck=(512, 256),

@@ -42,7 +42,7 @@ class PixelSegmentor(BaseDetector):
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck else None
         self.head = MODELS.build(head)
-        self.assembly = AssemblyConfig(**(test_cfg or {}))
+        self.assembly = AssemblyConfig.from_dict(test_cfg)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Feature maps, finest first."""
