@@ -27,6 +27,7 @@ from attnseg.apis.picture import (
     draw_panels,
     pca_rgb,
 )
+from attnseg.apis.schedule import shorten_training
 from attnseg.datasets.demo import generate_demo_set
 from attnseg.engine.atomic import write_json
 from attnseg.maskattn_unet.targets import NO_INSTANCE, instance_map
@@ -96,12 +97,7 @@ def demo_config(data: Path | None, work_dir: Path, iterations: int | None) -> Co
     replace_data_root(cfg, str(data))
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if iterations is not None:
-        cfg.train_cfg.max_iters = iterations
-        for scheduler in cfg.param_scheduler:
-            scheduler.end = min(scheduler.end, iterations)
-        cfg.param_scheduler[-1].update(
-            begin=min(cfg.param_scheduler[-1].begin, iterations - 1), end=iterations
-        )
+        shorten_training(cfg, iterations)
     cfg.train_cfg.val_interval = cfg.train_cfg.max_iters
     cfg.custom_hooks.append({"type": "attnseg.ProgressHook"})
     cfg.log_level = "WARNING"

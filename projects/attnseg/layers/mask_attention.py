@@ -86,7 +86,6 @@ class MaskAttention(BaseModule):
         self.proj = nn.Linear(in_channels, in_channels)
         if mask_mode in ("dynamic", "binary"):
             self.mask_logit = nn.Linear(in_channels, num_heads)
-            nn.init.constant_(self.mask_logit.bias, 1.0)
         elif mask_mode == "static":
             self.mask_map = nn.Parameter(torch.ones(1, num_heads, *static_size))
         self.ffn = None
@@ -98,6 +97,14 @@ class MaskAttention(BaseModule):
                 nn.GELU(),
                 nn.Linear(hidden, in_channels),
             )
+        # Small weights, as in vision transformers: the layer starts close to the identity.
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if mask_mode in ("dynamic", "binary"):
+            nn.init.ones_(self.mask_logit.bias)
 
     def mask_logits(self, keys: Tensor, size: tuple[int, int]) -> Tensor | None:
         """Logits of the mask, (B, heads, M), for key tokens (B, M, C) of a map of this size.
