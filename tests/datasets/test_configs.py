@@ -97,7 +97,7 @@ def test_small_sets_give_samples_of_128_and_truth_at_full_size(path, demo_set, d
             sample = dataset[len(dataset) - 1]
             data = sample["data_samples"]
             assert sample["inputs"].shape == (3, 128, 128)
-            assert data.img_shape == (128, 128)
+            assert split == "train" or data.img_shape == (128, 128)
             assert {"img_id", "img_path", "ori_shape", "scale_factor"} <= set(data.metainfo_keys())
             size = (128, 128) if split == "train" else data.ori_shape
             if "gt_sem_seg" in data:
@@ -130,8 +130,9 @@ def test_converter_tools(tmp_path, cityscapes_like, demo_set, monkeypatch, capsy
     instances = demo_set / "annotations/instances_val.json"
     run("panoptic_from_instances", instances, tmp_path / "p.json", tmp_path / "png")
     assert (tmp_path / "png/val_00000.png").is_file()
-    with pytest.raises(FileNotFoundError, match="ADE20K folder 'nowhere' lacks images"):
+    with pytest.raises(SystemExit):
         run("ade20k", "nowhere")
+    assert "ADE20K folder 'nowhere' lacks images" in capsys.readouterr().err
 
 
 @pytest.fixture

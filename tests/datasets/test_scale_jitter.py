@@ -45,7 +45,7 @@ def test_all_parts_keep_together(size, channels, ratio):
     results = jitter.transform(sample(channels=channels))
     image = results["img"] if results["img"].ndim == 3 else results["img"][..., None]
     assert image.shape == (*size, channels)
-    assert results["img_shape"] == results["gt_seg_map"].shape == size
+    assert results["pad_shape"] == results["gt_seg_map"].shape == size
     # Nearest neighbour, padding by 255 in both: the image is the map in every channel.
     for channel in range(channels):
         np.testing.assert_array_equal(image[..., channel], results["gt_seg_map"])

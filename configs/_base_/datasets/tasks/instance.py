@@ -5,12 +5,13 @@ batch_size = 8
 num_workers = 2
 filter_empty_gt = False  # True leaves images without objects out of training
 
+# LoadImage compares the files with the image; labels come from the json and cannot be out of range.
+# RandomFlip stands in front of ScaleJitter, whose padding has to stay right and below.
 train_pipeline = [
     dict(type="attnseg.LoadImage"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="attnseg.CheckSample"),
-    dict(type="attnseg.ScaleJitter", size=image_size, ratio_range=(0.8, 1.25)),
     dict(type="RandomFlip", prob=0.5),
+    dict(type="attnseg.ScaleJitter", size=image_size, ratio_range=(0.8, 1.25)),
     dict(type="PackDetInputs"),
 ]
 # Annotations are loaded behind Resize: predictions are compared at the original size.

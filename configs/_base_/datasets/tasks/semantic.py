@@ -17,6 +17,7 @@ meta_keys = (
     "flip_direction",
     "reduce_zero_label",
 )
+# Padding is void in the map itself, so that RandomFlip may stand behind ScaleJitter here.
 train_pipeline = [
     dict(type="attnseg.LoadImage"),
     dict(type="LoadAnnotations"),

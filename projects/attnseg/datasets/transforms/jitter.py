@@ -17,6 +17,9 @@ class ScaleJitter(BaseTransform):
     of mmdet and mmseg. Objects that the crop or the resize leaves without a pixel are removed;
     an image without objects stays. The aspect ratio is not kept, as in the test pipelines.
 
+    Padding lies right and below: ``img_shape`` is the size of the image in it, and losses tell
+    the padding by it. RandomFlip moves padding, and so belongs in front of this transform.
+
     Args:
         size: Height and width of the result in pixels.
         ratio_range: Range of the random multiple.
@@ -47,7 +50,7 @@ class ScaleJitter(BaseTransform):
         self.crop = RandomCrop((width, height), allow_negative_crop=True, recompute_bbox=True)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Change image and annotations to ``size``."""
+        """Change image and annotations to ``size``; set ``img_shape`` and ``pad_shape``."""
         results = self._pad(self.crop(self.resize(results)))
         masks = results.get("gt_masks")
         if masks is not None:
@@ -69,5 +72,5 @@ class ScaleJitter(BaseTransform):
             )
         if results.get("gt_masks") is not None:
             results["gt_masks"] = results["gt_masks"].pad(self.size)
-        results["img_shape"] = results["pad_shape"] = self.size
+        results["img_shape"], results["pad_shape"] = img.shape[:2], self.size
         return results
