@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnseg.engine.checkpoint import latest_checkpoint, load_weights
+from attnseg.engine.checkpoint import check_weights, latest_checkpoint, load_weights
 
 
 def _model(width: int = 2) -> nn.Module:
@@ -56,6 +56,23 @@ def test_missing_and_unexpected_keys_are_counted_and_named(tmp_path: Path) -> No
 def test_shapes_that_differ_are_named(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"0\.weight is \(4, 3, 1, 1\), the model has \(2, 3, 1"):
         load_weights(_model(2), _saved(tmp_path, _model(4).state_dict()))
+
+
+def test_start_weights_are_counted_and_not_loaded(tmp_path: Path) -> None:
+    weights = _model(4).state_dict() | {"1.bias": torch.ones(2), "head": torch.ones(1)}
+    del weights["1.num_batches_tracked"], weights["1.weight"]
+    model = _model(2)
+    found = check_weights(model, _saved(tmp_path, weights), strict=False)
+    assert found.startswith("1 of 7 weights match; 1 missing (1.weight); 1 unexpected (head); 4 of")
+    assert not torch.equal(model.state_dict()["1.bias"], torch.ones(2))
+    with pytest.raises(RuntimeError, match="do not fit Sequential: 1 missing"):
+        check_weights(model, tmp_path / "w.pth", strict=True)
+
+
+def test_start_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    file = _saved(tmp_path, {"0.weight": torch.ones(9), "head": torch.ones(1)})
+    with pytest.raises(RuntimeError, match=r"w\.pth: not one weight fits Sequential"):
+        check_weights(_model(), file, strict=False)
 
 
 @pytest.mark.parametrize("content", [{}, {"state_dict": {}}, {"a": 1}, [1]])

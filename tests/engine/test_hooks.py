@@ -114,7 +114,7 @@ def test_result_is_written_unrounded_after_validation_and_test(tmp_path: Path) -
     runner = _runner(
         tmp_path,
         [1, 2],
-        cfg={"val_evaluator": evaluator, "load_from": None},
+        cfg={"val_evaluator": evaluator, "load_from": "start.pth"},
         val_dataloader=_loader([1, 1, 1, 1]),
         val_cfg={},
         val_evaluator=evaluator,
@@ -129,9 +129,11 @@ def test_result_is_written_unrounded_after_validation_and_test(tmp_path: Path) -
     assert record["mode"] == "val" and record["evaluator"] == evaluator
     assert (record["seed"], record["epoch"], record["iter"]) == (7, 1, 1)
     assert record["attnseg_version"] == __version__
+    assert record["checkpoint"] is None and record["tta"] is False
     runner.test()
     record = json.loads((tmp_path / "result.json").read_text())
     assert record["metrics"]["toy/third"] == 1 / 3
+    assert record["checkpoint"] == "start.pth"
     # The runner was not given a config for this one.
     assert record["mode"] == "test" and record["evaluator"] == [{"type": "OneThird"}]
 

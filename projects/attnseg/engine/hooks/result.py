@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 
 from attnseg import __version__
@@ -20,7 +21,8 @@ class ResultHook(Hook):
 
     The file holds every metric unrounded, with what is needed to read it: the
     evaluators and their settings, the config, the seed, the package version and
-    the training progress. The last evaluation wins; ``mode`` says which it was.
+    the training progress; a test also names its checkpoint. The last evaluation
+    wins; ``mode`` says which it was.
 
     Args:
         file_name: Name of the file in the run folder.
@@ -50,7 +52,9 @@ class ResultHook(Hook):
             "metrics": dict(metrics or {}),
             "evaluator": _evaluator(runner, mode),
             "config": runner.cfg.filename,
-            "checkpoint": runner.cfg.get("load_from"),
+            # During a training this would be the weights that it started from.
+            "checkpoint": runner.cfg.get("load_from") if mode == "test" else None,
+            "tta": isinstance(runner.model, BaseTTAModel),
             "seed": runner.seed,
             "epoch": runner.epoch,
             "iter": runner.iter,
