@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from attnseg.apis.dependency import analyze_dependency, modules_of_class, write_report
 from attnseg.apis.dependency_report import markdown_table
-from attnseg.apis.experiment import UsageError, build_config, run_command
+from attnseg.apis.experiment import UsageError, build_config, input_errors, run_command
 from attnseg.engine.checkpoint import load_weights
 
 
@@ -53,13 +53,12 @@ def main() -> None:
     init_default_scope(cfg.get("default_scope", "mmengine"))
     model = MODELS.build(cfg.model).to(get_device())
     if args.checkpoint:
-        load_weights(model, args.checkpoint)
+        with input_errors(RuntimeError):
+            load_weights(model, args.checkpoint)
     else:
         print("no checkpoint given: the weights are untrained")
-    try:
+    with input_errors():
         loader = Runner.build_dataloader(cfg.val_dataloader, seed=args.seed)
-    except FileNotFoundError as error:
-        raise UsageError(str(error)) from error
     total = min(len(loader), math.ceil(args.num_images / (loader.batch_size or 1)))
     with tqdm(total=total, desc="analysing", unit="batch") as bar:
 

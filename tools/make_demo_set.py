@@ -2,6 +2,7 @@
 
 import argparse
 
+from attnseg.apis.command import input_errors, run_command
 from attnseg.compat import setup_env
 
 
@@ -19,9 +20,12 @@ def main() -> None:
     setup_env()
     from attnseg.datasets.demo import generate_demo_set
 
-    root = generate_demo_set(args.root, args.num_train, args.num_val, tuple(args.size), args.seed)
+    with input_errors():
+        root = generate_demo_set(
+            args.root, args.num_train, args.num_val, tuple(args.size), args.seed
+        )
     print(f"demo set: {root} ({args.num_train} train, {args.num_val} val images)")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", help="run folder (default: ./work_dirs/<config>)")
     parser.add_argument("--data", help="takes the place of the config's data_root")
     parser.add_argument("--show-dir", help="draw the predictions into this folder")
+    parser.add_argument("--tta", action="store_true", help="merge predictions of flipped images")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
@@ -41,6 +42,7 @@ def main() -> None:
         launcher=args.launcher,
         seed=args.seed,
         show_dir=args.show_dir,
+        tta=args.tta,
     )
     run_test(cfg)
 

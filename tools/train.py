@@ -22,6 +22,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--resume", nargs="?", const="auto", help="checkpoint, or nothing: newest")
     parser.add_argument("--load-from", help="weights to start from")
     parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--max-iters", type=int, help="length; the schedule is scaled to it")
+    length.add_argument("--max-epochs", type=int, help="the same, for configs in epochs")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
@@ -43,6 +46,8 @@ def main() -> None:
         amp=args.amp,
         resume=args.resume,
         checkpoint=args.load_from,
+        max_iters=args.max_iters,
+        max_epochs=args.max_epochs,
     )
     run_train(cfg)
 

@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from attnseg.apis import experiment
-from attnseg.apis.experiment import UsageError, build_config, find_config, replace_data_root
+from attnseg.apis.experiment import UsageError, build_config, find_config
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -153,7 +152,8 @@ SHORT = ("train_cfg.max_iters=4", "train_cfg.val_interval=2", "default_hooks.che
 def test_semantic_train_resume_and_test_from_another_directory(tiny: Path, tmp_path: Path) -> None:
     config, elsewhere = _semantic(tmp_path), tmp_path / "elsewhere"
     elsewhere.mkdir()
-    options = ("--data", tiny, "--seed", "3", "--cfg-options", *SHORT)
+    intervals = ("train_cfg.val_interval=2", "default_hooks.checkpoint.interval=2")
+    options = ("--data", tiny, "--seed", "3", "--max-iters", "4", "--cfg-options", *intervals)
     code, _, errors = _tool("train.py", config, *options, cwd=elsewhere)
     assert code == 0, errors
     run = elsewhere / "work_dirs/tiny_semantic"
@@ -208,8 +208,7 @@ def test_two_processes_train_and_collect_in_the_run_folder(tiny: Path, tmp_path:
 
 def test_epoch_schedule_of_the_paper_runs(tiny: Path, tmp_path: Path) -> None:
     config = _semantic(tmp_path, sampler="DefaultSampler", schedule="adamw_5e-4_1000e")
-    options = {"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1, "seed": 0}
-    cfg = build_config(config, work_dir=tmp_path / "run", data=tiny, cfg_options=options)
+    cfg = build_config(config, work_dir=tmp_path / "run", data=tiny, seed=0, max_epochs=1)
     runner = experiment.run_train(cfg)
     assert (runner.epoch, runner.iter) == (1, 2)
     assert runner.optim_wrapper.optimizer.defaults["weight_decay"] == 1e-3
@@ -229,8 +228,46 @@ def test_checkpoint_of_another_config_is_refused(tiny: Path, tmp_path: Path) -> 
     cfg = build_config(
         config, work_dir=tmp_path / "run", data=tiny, checkpoint=tmp_path / "other.pth"
     )
-    with pytest.raises(RuntimeError, match=r"other\.pth.*do not fit.*missing.*1 unexpected"):
+    with pytest.raises(UsageError, match=r"other\.pth.*do not fit.*missing.*1 unexpected"):
         experiment.run_test(cfg)
+
+
+def test_training_refuses_a_start_that_does_not_fit(tiny: Path, tmp_path: Path) -> None:
+    config, file = _semantic(tmp_path), tmp_path / "other.pth"
+    torch.save({"state_dict": {"backbone.x": torch.ones(1)}}, file)
+    options = {"work_dir": tmp_path / "run", "data": tiny, "max_iters": 1}
+    with pytest.raises(UsageError, match=r"not one weight fits EncoderDecoder.*1 unexpected"):
+        experiment.run_train(build_config(config, checkpoint=file, **options))
+    runner = experiment.run_train(build_config(config, **options))
+    weights = runner.model.state_dict()
+    weights.pop("backbone.conv1.weight")
+    torch.save({"state_dict": weights}, file)
+    with pytest.raises(UsageError, match=r"do not fit.*1 missing \(backbone.conv1.weight\)"):
+        experiment.run_train(build_config(config, resume=str(file), **options))
+    experiment.run_train(build_config(config, checkpoint=file, **options))
+    logs = "".join(log.read_text() for log in (tmp_path / "run").rglob("*.log"))
+    assert f"{len(weights)} of {len(weights) + 1} weights match; 1 missing (backbone" in logs
+
+
+def test_errors_of_data_sets_are_reported_and_errors_of_a_training_pass(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _semantic(tmp_path)
+    options = {"train_dataloader.dataset.data_prefix.img_path": "images_of_nobody"}
+    options["train_dataloader.dataset.type"] = "attnseg.SemanticDataset"
+    cfg = build_config(config, data=tiny, work_dir=tmp_path / "run", cfg_options=options)
+    with pytest.raises(UsageError, match="images_of_nobody' does not exist") as error:
+        experiment.run_train(cfg)
+    assert isinstance(error.value.__cause__, FileNotFoundError)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ValueError("a bug")
+
+    from mmengine.runner import Runner
+
+    monkeypatch.setattr(Runner, "train", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        experiment.run_train(build_config(config, data=tiny, work_dir=tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
@@ -279,6 +316,39 @@ def test_usage_errors_end_the_command_with_status_2(capsys: pytest.CaptureFixtur
     assert stop.value.code == 2 and capsys.readouterr().err == "error: this is wrong.\n"
 
 
+def test_the_traceback_can_be_had(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command() -> None:
+        with experiment.input_errors():
+            raise FileNotFoundError("no file\n  there")
+
+    for value, shown in (("0", False), ("1", True)):
+        monkeypatch.setenv("ATTNSEG_TRACEBACK", value)
+        with pytest.raises(SystemExit):
+            experiment.run_command(command)
+        text = capsys.readouterr().err
+        assert text.endswith("error: no file there\n") and ("Traceback" in text) is shown
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("make_demo_set.py", ("full",)),
+        ("dataset_converters/ade20k.py", ("gone",)),
+        ("dataset_converters/cityscapes.py", ("gone",)),
+        ("dataset_converters/panoptic_from_instances.py", ("gone.json", "out.json", "out")),
+    ],
+)
+def test_converters_end_with_one_line_too(
+    tmp_path: Path, tool: str, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").touch()
+    code, _, errors = _tool(tool, *arguments, cwd=tmp_path)
+    assert code == 2 and "error: " in errors and "Traceback" not in errors
+
+
 def test_configs_are_found_by_name_and_prefix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +365,8 @@ def test_configs_are_found_by_name_and_prefix(
     assert find_config("mmdet::solov2/solov2_r50_fpn_1x_coco.py").is_file()
     with pytest.raises(UsageError, match="an installed package 'nopackage'"):
         find_config("nopackage::x/y.py")
+    with pytest.raises(UsageError, match="an installed package 'foo.bar'"):
+        find_config("foo.bar::x.py")
 
 
 def test_detection_runtime_adds_its_hooks_to_the_shared_ones() -> None:
@@ -309,39 +381,15 @@ def test_misspelt_config_proposes_near_names() -> None:
         find_config("mmdet::solov2/solov2_r50_fpn_1x_coc.py")
 
 
-def test_data_root_is_replaced_in_datasets_and_evaluators_only() -> None:
-    inner = {"data_root": "data/x/", "ann_file": "data/x/a.json", "other": "data/xy/b"}
-    cfg = Config(
-        {
-            "data_root": "data/x/",
-            "train_dataloader": {"dataset": {"datasets": [inner, {"data_root": "data/x"}]}},
-            "val_evaluator": [{"ann_file": "data/x/ann/v.json", "keep": 3}],
-            "model": {"weights": "data/x/w.pth"},
-        }
-    )
-    replace_data_root(cfg, "/new/place/")
-    first, second = cfg.train_dataloader.dataset.datasets
-    assert first == {
-        "data_root": "/new/place/",
-        "ann_file": "/new/place/a.json",
-        "other": "data/xy/b",
-    }
-    assert second.data_root == "/new/place" and cfg.data_root == "/new/place/"
-    assert cfg.val_evaluator[0] == {"ann_file": "/new/place/ann/v.json", "keep": 3}
-    assert cfg.model.weights == "data/x/w.pth"
-    with pytest.raises(UsageError, match="no top-level data_root"):
-        replace_data_root(Config({}), "x")
-
-
 def test_options_of_the_command_line(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _semantic(tmp_path)
-    cfg = build_config(config, cfg_options={"data_root": str(tiny), "lr": 1.0}, seed=5)
+    cfg = build_config(config, cfg_options={"data_root": str(tiny), "log_level": "ERROR"}, seed=5)
     assert cfg.train_dataloader.dataset.data_root == f"{tiny}/"
-    assert (cfg.lr, cfg.randomness.seed, cfg.randomness.deterministic) == (1.0, 5, False)
+    assert (cfg.log_level, cfg.randomness.seed) == ("ERROR", 5)
+    assert cfg.randomness.deterministic is False
     assert cfg.work_dir == "work_dirs/tiny_semantic"
-    assert build_config(config, resume="auto", work_dir=tmp_path).resume is False
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("SLURM_PROCID", raising=False)
     for launcher, message in (
@@ -351,6 +399,22 @@ def test_options_of_the_command_line(
     ):
         with pytest.raises(UsageError, match=message):
             build_config(config, launcher=launcher)
+
+
+def test_auto_resume_of_a_fresh_run_keeps_the_start_weights(tmp_path: Path) -> None:
+    config, weights, run = _semantic(tmp_path), tmp_path / "w.pth", tmp_path / "run"
+    weights.touch()
+    cfg = build_config(config, resume="auto", work_dir=run, checkpoint=weights)
+    assert (cfg.resume, cfg.load_from) == (False, str(weights))
+    options = {"load_from": "from_the_config.pth"}
+    cfg = build_config(config, resume="auto", work_dir=run, cfg_options=options)
+    assert (cfg.resume, cfg.load_from) == (False, "from_the_config.pth")
+    run.mkdir()
+    (run / "iter_7.pth").touch()
+    cfg = build_config(config, resume="auto", work_dir=run, checkpoint=weights)
+    assert (cfg.resume, cfg.load_from) == (True, str(run / "iter_7.pth"))
+    cfg = build_config(config, work_dir=run, cfg_options={"resume": True})
+    assert (cfg.resume, cfg.load_from) == (True, str(run / "iter_7.pth"))
 
 
 def test_amp_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from attnseg.apis.command import input_errors, run_command
 from attnseg.compat import setup_env
 
 
@@ -14,8 +15,9 @@ def main() -> None:
     setup_env()
     from attnseg.datasets.converters.ade20k import convert_ade20k
 
-    convert_ade20k(args.root, args.task)
+    with input_errors(RuntimeError):
+        convert_ade20k(args.root, args.task)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from attnseg.apis.command import input_errors, run_command
 from attnseg.compat import setup_env
 
 
@@ -15,9 +16,11 @@ def main() -> None:
     setup_env()
     from attnseg.datasets.converters.cityscapes import convert_cityscapes
 
-    for path in convert_cityscapes(args.root, args.out, args.splits):
+    with input_errors():
+        paths = convert_cityscapes(args.root, args.out, args.splits)
+    for path in paths:
         print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

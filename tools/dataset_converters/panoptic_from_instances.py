@@ -5,6 +5,7 @@
 
 import argparse
 
+from attnseg.apis.command import input_errors, run_command
 from attnseg.compat import setup_env
 
 
@@ -19,8 +20,9 @@ def main() -> None:
     setup_env()
     from attnseg.datasets.converters.panoptic_from_instances import panoptic_from_instances
 
-    panoptic_from_instances(args.ann_file, args.out_json, args.out_folder, args.stuff_name)
+    with input_errors():
+        panoptic_from_instances(args.ann_file, args.out_json, args.out_folder, args.stuff_name)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

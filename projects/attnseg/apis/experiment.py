@@ -3,13 +3,15 @@
 import difflib
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attnseg
-from attnseg.apis.command import UsageError, run_command
-from attnseg.apis.schedule import shorten_training
+from attnseg.apis.command import UsageError, input_errors, run_command
+from attnseg.apis.options import check_options, data_roots, replace_data_root
+from attnseg.apis.schedule import shorten_training, step_unit
+from attnseg.apis.tta import with_tta
 from attnseg.compat import set_run_folder, setup_env
 
 __all__ = [
@@ -18,21 +20,24 @@ __all__ = [
     "build_config",
     "config_folders",
     "find_config",
+    "input_errors",
     "replace_data_root",
     "run_command",
     "run_test",
     "run_train",
     "shorten_training",
+    "with_tta",
 ]
 
 LAUNCHERS = ("none", "pytorch", "slurm")
-_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-_EVALUATORS = ("val_evaluator", "test_evaluator")
 
 
 def config_folders(package: str = "attnseg") -> list[Path]:
     """Where the configs of an installed package lie; the checkout's own folder comes first."""
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ModuleNotFoundError, ValueError):  # the parent of a dotted name is missing
+        return []
     if spec is None or not spec.submodule_search_locations:
         return []
     root = Path(next(iter(spec.submodule_search_locations)))
@@ -79,21 +84,27 @@ def build_config(
     resume: str | None = None,
     checkpoint: str | Path | None = None,
     show_dir: str | Path | None = None,
+    max_iters: int | None = None,
+    max_epochs: int | None = None,
+    tta: bool = False,
 ) -> Any:
     """Read a config and apply what the command line says; files are checked at once.
 
     Args:
         config: See :func:`find_config`.
         work_dir: Run folder; else the config's, else ``./work_dirs/<config stem>``.
-        data: Takes the place of the config's ``data_root`` in every dataset and evaluator.
-        cfg_options: Dotted keys -> values, merged last but for ``data``.
+        data: Takes the place of the data folder in every dataset and evaluator.
+        cfg_options: Dotted keys -> values, merged before the other arguments are applied.
         launcher: One of ``LAUNCHERS``.
         seed: Takes the place of the config's.
         amp: Mixed precision; needs a GPU, as mmengine does.
-        resume: ``'auto'`` continues from the newest checkpoint of the run folder,
-            if any; a path continues from that file.
+        resume: ``'auto'`` continues from the newest checkpoint of the run folder, and starts
+            as without it if there is none; a path continues from that file.
         checkpoint: Weights to evaluate, or to start from.
         show_dir: Where a test draws its predictions.
+        max_iters: Length of the training; see :func:`shorten_training`.
+        max_epochs: The same for a config that counts epochs.
+        tta: Test with flips; see :func:`with_tta`.
 
     Returns:
         The ``mmengine.Config`` for a Runner.
@@ -105,63 +116,51 @@ def build_config(
     from mmengine.config import Config
 
     path = find_config(config)
-    cfg = Config.fromfile(str(path))
+    with input_errors():
+        cfg = Config.fromfile(str(path))
     options = dict(cfg_options or {})
-    data = data if data is not None else options.pop("data_root", None)
-    cfg.merge_from_dict(options)
+    moved = options.pop("data_root", None)
+    data = data if data is not None else moved
+    check_options(cfg, options)
+    with input_errors(KeyError, TypeError):
+        cfg.merge_from_dict(options)
     if data is not None:
         replace_data_root(cfg, str(data))
     cfg.work_dir = str(work_dir or cfg.get("work_dir") or Path("work_dirs") / path.stem)
     cfg.launcher = _checked_launcher(launcher)
     if seed is not None:
         cfg.randomness = {**cfg.get("randomness", {}), "seed": seed}
+    for steps, unit in ((max_iters, "max_iters"), (max_epochs, "max_epochs")):
+        if steps is not None:
+            _set_length(cfg, steps, unit)
     if amp:
         _use_amp(cfg)
     _choose_checkpoint(cfg, resume, checkpoint)
     if show_dir is not None:
         _draw_into(cfg, Path(show_dir))
+    if tta:
+        with_tta(cfg)
     return cfg
-
-
-def replace_data_root(cfg: Any, folder: str) -> None:
-    """Put ``folder`` in place of the config's ``data_root`` in all datasets and evaluators.
-
-    Raises:
-        UsageError: The config has no top-level ``data_root``.
-    """
-    old = cfg.get("data_root")
-    if not isinstance(old, str) or not old.strip("/"):
-        raise UsageError(
-            f"--data: {cfg.filename} has no top-level data_root to replace; set the folders with "
-            "--cfg-options train_dataloader.dataset.data_root=..."
-        )
-    prefix, new = old.rstrip("/"), folder.rstrip("/")
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, dict):
-            for key in value:
-                value[key] = moved(value[key])
-            return value
-        if isinstance(value, (list, tuple)):
-            return type(value)(moved(item) for item in value)
-        if isinstance(value, str) and (value == prefix or value.startswith(prefix + "/")):
-            return new + value[len(prefix) :]
-        return value
-
-    for key in (*_LOADERS, *_EVALUATORS):
-        if cfg.get(key) is not None:
-            cfg[key] = moved(cfg[key])
-    cfg.data_root = moved(old)
 
 
 def run_train(cfg: Any) -> Any:
     """Train by the config; returns the Runner afterwards.
 
     Raises:
-        UsageError: A data folder is missing.
+        UsageError: A data folder is missing, a data set or the config does not fit, or the
+            checkpoint to start from does not: to resume, all of it has to.
     """
+    from attnseg.engine.checkpoint import check_weights
+
     _check_data(cfg, ("train_dataloader", "val_dataloader"))
-    runner = _build_runner(cfg)
+    with input_errors():
+        runner = _build_runner(cfg)
+    if cfg.get("load_from"):
+        with input_errors(RuntimeError):
+            found = check_weights(runner.model, cfg.load_from, strict=bool(cfg.get("resume")))
+        runner.logger.info(f"{cfg.load_from}: {found}")
+    with input_errors():
+        _build_loops(runner, "train_loop", "val_loop")
     runner.train()
     return runner
 
@@ -170,15 +169,19 @@ def run_test(cfg: Any) -> dict[str, float]:
     """Evaluate ``cfg.load_from`` on the test set; returns the metrics, unrounded.
 
     Raises:
-        UsageError: A data folder is missing.
-        RuntimeError: The checkpoint does not fit the config; names keys and shapes.
+        UsageError: A data folder is missing, a data set or the config does not fit, or the
+            checkpoint does not; then it names keys and shapes.
     """
     from attnseg.engine.checkpoint import load_weights
 
     _check_data(cfg, ("test_dataloader",))
-    runner = _build_runner(cfg)
+    with input_errors():
+        runner = _build_runner(cfg)
     # The runner loads them once more, leniently, after its hooks are set up.
-    load_weights(runner.model, cfg.load_from)
+    with input_errors(RuntimeError):
+        load_weights(runner.model, cfg.load_from)
+    with input_errors():
+        _build_loops(runner, "test_loop")
     return runner.test()
 
 
@@ -188,6 +191,23 @@ def _build_runner(cfg: Any) -> Any:
 
     set_run_folder(cfg.work_dir)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _build_loops(runner: Any, *names: str) -> None:
+    """Open data sets and evaluators ahead of the run: reading these makes the Runner build them."""
+    from mmengine.runner import Runner
+
+    if isinstance(runner, Runner):
+        for name in names:
+            getattr(runner, name)
+
+
+def _set_length(cfg: Any, steps: int, unit: str) -> None:
+    own = step_unit(cfg)
+    if own not in (unit, None):
+        flag, fix = (f"--{name.replace('_', '-')}" for name in (unit, own))
+        raise UsageError(f"{flag}: {cfg.filename} counts in another unit: use {fix}.")
+    shorten_training(cfg, steps)
 
 
 def _checked_launcher(launcher: str) -> str:
@@ -221,11 +241,12 @@ def _use_amp(cfg: Any) -> None:
 def _choose_checkpoint(cfg: Any, resume: str | None, checkpoint: str | Path | None) -> None:
     from attnseg.engine.checkpoint import latest_checkpoint
 
+    if resume is None and checkpoint is None and cfg.get("resume") and not cfg.get("load_from"):
+        resume = "auto"
     if resume == "auto":
         found = latest_checkpoint(cfg.work_dir)
         # A fresh start where there is nothing to continue from: what a requeued job needs.
-        cfg.resume, cfg.load_from = found is not None, str(found) if found else None
-        return
+        cfg.resume, resume = False, str(found) if found else None
     chosen = resume if resume is not None else checkpoint
     if chosen is None:
         return
@@ -257,22 +278,10 @@ def _draw_into(cfg: Any, folder: Path) -> None:
 
 
 def _check_data(cfg: Any, loaders: tuple[str, ...]) -> None:
-    roots = {root for name in loaders for root in _data_roots(cfg.get(name))}
+    roots = {root for name in loaders for root in data_roots(cfg.get(name))}
     for root in sorted(roots):
         if "://" not in root and not Path(root).is_dir():
             raise UsageError(
                 f"data folder '{root}' not found (looked from {Path.cwd()}). "
                 "Give the folder with --data DIR."
             )
-
-
-def _data_roots(value: Any) -> Iterator[str]:
-    """``data_root`` of each dataset in a dataloader, through wrappers and lists."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("data_root"), str) and value["data_root"]:
-            yield value["data_root"]
-        for item in value.values():
-            yield from _data_roots(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _data_roots(item)
