@@ -1,10 +1,14 @@
 # Each target makes .venv on first use and installs what it needs.
 #   make test PYTHON=python3.12 TORCH=torch==2.10.0
-PYTHON ?= python3
-TORCH ?= torch==2.13.0
+VENV := .venv
+# What .venv was made with: it stays until another choice is given.
+-include $(VENV)/python.mk $(VENV)/torch.mk
+PYTHON ?= $(or $(MADE_PYTHON),python3)
+TORCH ?= $(or $(MADE_TORCH),torch==2.13.0)
+OTHER_PYTHON := $(filter-out $(MADE_PYTHON),$(PYTHON))
+OTHER_TORCH := $(filter-out $(MADE_TORCH),$(TORCH))
 DATA ?=
 
-VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 WORKERS ?= 2
@@ -13,24 +17,27 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench ops clean
+.PHONY: help demo test lint bench ops clean changed
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 	@echo "Options: PYTHON=$(PYTHON) TORCH=$(TORCH) DATA=folder-with-images (demo)"
 
-$(BIN)/python:
+$(BIN)/python: $(if $(OTHER_PYTHON),changed)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' \
 		|| { echo "$(PYTHON) is not Python 3.10, 3.11 or 3.12: give PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
+	@echo 'MADE_PYTHON := $(PYTHON)' > $(VENV)/python.mk
 
 # torch comes first, so that nothing else chooses its version; on CUDA machines this is the CUDA
 # build. mmcv is built in pip's own environment, without torch: that is its pure-Python form.
-$(VENV)/.installed: requirements/runtime.txt setup.py pyproject.toml | $(BIN)/python
+$(VENV)/.installed: requirements/runtime.txt setup.py pyproject.toml \
+		$(if $(OTHER_PYTHON)$(OTHER_TORCH),changed) | $(BIN)/python
 	$(PIP) 'setuptools>=70.1' wheel
 	$(PIP) '$(TORCH)'
 	$(PIP) '$(TORCH)' -r requirements/runtime.txt
 	$(PIP) --no-build-isolation --no-deps -e .
+	@echo 'MADE_TORCH := $(TORCH)' > $(VENV)/torch.mk
 	@touch $@
 
 $(VENV)/.installed-tests: requirements/tests.txt $(VENV)/.installed
