@@ -36,7 +36,9 @@ def read_requirements(name: str) -> list[str]:
 def add_mim(copy: bool) -> None:
     """Put the shipped files into ``attnseg/.mim``: copies for archives, links otherwise."""
     mim = ROOT / PACKAGE / ".mim"
-    if mim.is_symlink() or mim.exists():
+    if mim.is_symlink():
+        mim.unlink()
+    elif mim.exists():
         shutil.rmtree(mim)
     mim.mkdir()
     for name in SHIPPED:

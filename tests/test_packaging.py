@@ -82,7 +82,7 @@ def test_wheel_holds_package_configs_and_tools(tmp_path: Path) -> None:
     assert "0.10.10" not in needed["onedl-mmengine"].specifier
     assert "0.10.11" in needed["onedl-mmengine"].specifier
     assert {"onedl-mmcv", "onedl-mmdetection", "onedl-mmsegmentation", "pycocotools"} <= set(needed)
-    assert "faster-coco-eval" in needed
+    assert {"faster-coco-eval", "tifffile"} <= set(needed)
 
 
 def test_wheel_from_the_sdist_is_complete(tmp_path: Path) -> None:
@@ -99,11 +99,14 @@ def test_wheel_from_the_sdist_is_complete(tmp_path: Path) -> None:
     assert {*SHIPPED, *_config_files(source)} <= names
 
 
-@pytest.mark.parametrize("earlier", ["nothing", "wheel"])
+@pytest.mark.parametrize("earlier", ["nothing", "wheel", "link"])
 def test_editable_install_links_to_the_checkout(tmp_path: Path, earlier: str) -> None:
     source = _checkout(tmp_path / "source")
     if earlier == "wheel":
         _build(source, "build_wheel", tmp_path / "out")
+    elif earlier == "link":
+        (tmp_path / "elsewhere").mkdir()
+        (source / "projects/attnseg/.mim").symlink_to(tmp_path / "elsewhere")
     _build(source, "build_editable", tmp_path / "out")
     mim = source / "projects/attnseg/.mim"
     for name in ("configs", "tools", "model-index.yml"):
@@ -138,3 +141,10 @@ def test_model_index_names_every_metafile() -> None:
     index = yaml.safe_load((REPO / "model-index.yml").read_text())
     found = {str(path.relative_to(REPO)) for path in REPO.glob("configs/*/metafile.yml")}
     assert set(index["Import"]) == found
+
+
+def test_ruff_has_one_version() -> None:
+    lines = (REPO / "requirements/tests.txt").read_text().splitlines()
+    pinned = next(line.partition("==")[2] for line in lines if line.startswith("ruff=="))
+    hooks = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())["repos"]
+    assert next(item["rev"] for item in hooks if "ruff" in item["repo"]) == f"v{pinned}"
