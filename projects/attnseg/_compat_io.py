@@ -114,7 +114,6 @@ def _allowed_globals() -> AbstractContextManager[None]:
     import torch
     from mmengine.logging import HistoryBuffer
 
-    core = np._core if hasattr(np, "_core") else np.core
     numeric = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
     allowed: list[Any] = [
         slice,
@@ -122,8 +121,8 @@ def _allowed_globals() -> AbstractContextManager[None]:
         HistoryBuffer,
         np.ndarray,
         np.dtype,
-        core.multiarray._reconstruct,
-        core.multiarray.scalar,
+        np._core.multiarray._reconstruct,
+        np._core.multiarray.scalar,
         *numeric,
     ]
     if not hasattr(torch.serialization, "safe_globals"):  # torch 2.4
@@ -134,7 +133,7 @@ def _allowed_globals() -> AbstractContextManager[None]:
         # numpy 1 and 2 call the same two functions by different names.
         for package in ("numpy.core", "numpy._core"):
             for name in ("_reconstruct", "scalar"):
-                allowed.append((getattr(core.multiarray, name), f"{package}.multiarray.{name}"))
+                allowed.append((getattr(np._core.multiarray, name), f"{package}.multiarray.{name}"))
     return torch.serialization.safe_globals(allowed)
 
 

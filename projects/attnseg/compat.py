@@ -142,7 +142,7 @@ def _stub_operators() -> None:
 
 
 def _stub_panopticapi() -> None:
-    """Provide the few helpers of panopticapi that mmdet's loader, inferencer and converters use.
+    """Provide the few functions of panopticapi that mmdet's loader, inferencer and converters use.
 
     ``panopticapi.evaluation`` has the void id, which the inferencer needs, and no ``PQStat``, so
     that mmdet's own metric says that it lacks panopticapi: we compute PQ ourselves, and half of
@@ -150,11 +150,11 @@ def _stub_panopticapi() -> None:
     """
     if "panopticapi" in sys.modules or importlib.util.find_spec("panopticapi") is not None:
         return
-    package = types.ModuleType("panopticapi", "Stand-in of attnseg: the helpers mmdet uses.")
+    package = types.ModuleType("panopticapi", "Stand-in of attnseg: what mmdet uses.")
     package.__path__ = []
     utils = types.ModuleType("panopticapi.utils")
-    for helper in (rgb2id, id2rgb, IdGenerator, save_json):
-        setattr(utils, helper.__name__, helper)
+    for item in (rgb2id, id2rgb, IdGenerator, save_json):
+        setattr(utils, item.__name__, item)
     evaluation = types.ModuleType("panopticapi.evaluation")
     evaluation.VOID = 0  # type: ignore[attr-defined]
     package.utils = utils  # type: ignore[attr-defined]
