@@ -4,6 +4,7 @@ import torch
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
+from attnseg.maskattn_unet import PixelSegmentor
 from attnseg.maskattn_unet.assembly import (
     Assembly,
     AssemblyConfig,
@@ -165,3 +166,11 @@ def test_wrong_arguments_are_named() -> None:
 def test_predict_works_with_gradients_on() -> None:
     results = segmentor().eval()(torch.randn(1, 3, 32, 32), [sample((32, 32), 1)], "predict")
     assert not results[0].pred_instances.scores.requires_grad
+
+
+def test_a_head_of_another_width_is_named() -> None:
+    with pytest.raises(ValueError, match=r"head.in_channels is 64, .* 'small'\) has 24 channels"):
+        PixelSegmentor(
+            {"type": "attnseg.MaskAttnUNet", "preset": "small"},
+            {"type": "attnseg.PixelEmbeddingHead", "in_channels": 64, "num_things": 1},
+        )

@@ -26,6 +26,9 @@ class PixelSegmentor(BaseDetector):
         test_cfg: values of :class:`AssemblyConfig`.
         data_preprocessor: see mmdet's BaseDetector.
         init_cfg: see mmdet's BaseDetector.
+
+    Raises:
+        ValueError: if the head's ``in_channels`` are not those of the finest map.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class PixelSegmentor(BaseDetector):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck else None
+        _check_channels(backbone, neck, head, self.backbone)
         self.head = MODELS.build(head)
         self.assembly = AssemblyConfig.from_dict(test_cfg)
 
@@ -95,3 +99,13 @@ class PixelSegmentor(BaseDetector):
         )
         sample.pred_sem_seg = PixelData(sem_seg=to_tensor(result.semantic[None], device))
         sample.pred_panoptic_seg = PixelData(sem_seg=to_tensor(panoptic[None], device))
+
+
+def _check_channels(backbone: dict, neck: dict | None, head: dict, built: object) -> None:
+    given, channels = head.get("in_channels"), getattr(built, "out_channels", None)
+    if neck is None and channels is not None and given != channels[0]:
+        raise ValueError(
+            f"head.in_channels is {given}, but the finest map of {backbone['type']} "
+            f"(preset '{backbone.get('preset', 'paper')}') has {channels[0]} channels: set "
+            f"head.in_channels={channels[0]}"
+        )
