@@ -88,3 +88,13 @@ def test_crowds_are_no_objects_and_unlisted_segments_void(tmp_path: Path) -> Non
 
 def test_samples_without_annotations_pass() -> None:
     assert SplitPanopticMap()(LoadPanopticMap()({"seg_map_path": None})) == {"seg_map_path": None}
+
+
+def test_more_classes_than_void_allows_are_refused() -> None:
+    sample = {"seg_map_path": "none.png", "segments_info": [], "num_classes": 256}
+    with pytest.raises(ValueError, match="at most 255 classes"):
+        LoadPanopticMap()(sample)
+    codes = np.full((2, 2), 256, np.int32)
+    segments = [{"id": 1, "category": 255, "is_thing": True}]
+    with pytest.raises(ValueError, match="at most 255 classes fit .*got 256"):
+        SplitPanopticMap()({"gt_seg_map": codes, "segments_info": segments})

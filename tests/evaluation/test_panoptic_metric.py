@@ -173,7 +173,7 @@ def test_bad_files(two_images, tmp_path, instances_json, evaluate) -> None:
     with pytest.raises(ValueError, match="segments_info"):
         PanopticMetric(str(instances_json), str(tmp_path))
     (tmp_path / "cut.json").write_text('{"images": [')
-    with pytest.raises(ValueError, match=r"cut\.json' is not valid json"):
+    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
         PanopticMetric(str(tmp_path / "cut.json"), str(tmp_path))
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.datasets import CocoPanopticDataset as MMDetCocoPanopticDataset
 
+from ..coco_files import read_coco_json
 from ..registry import DATASETS
 from .checks import check_paths, join, normalise_metainfo
-from .coco_json import ClassTable, class_table, group_by_image, read_coco_json
+from .coco_json import ClassTable, class_table, group_by_image
 from .mixin import CheckedDataset, own_loader
 
 
@@ -22,6 +23,7 @@ class _CocoForm(CheckedDataset):
 
     METAINFO: dict[str, Any] = {}
     FORM = ""
+    NEED: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class _CocoForm(CheckedDataset):
         """Parse the file and give the metainfo that follows from it."""
         if not path:
             raise ValueError(f"{type(self).__name__} needs ann_file, the {self.FORM} json file.")
-        self._content = read_coco_json(path, self.FORM)
+        self._content = read_coco_json(path, self.FORM, self.NEED)
         self._table = class_table(path, self._content, meta)
         return self._meta_of(self._table)
 
@@ -126,10 +128,12 @@ class CocoInstanceDataset(_CocoForm, CocoDataset):
 
     Raises:
         FileNotFoundError: Naming path, config key and fix, where a folder or file is missing.
-        ValueError: Naming the file, if classes match nothing in it, or no image is left.
+        ValueError: Naming the file, if classes match nothing in it, an entry lacks a key, or no
+            image is left.
     """
 
     FORM = "instances"
+    NEED = ("image.file_name", "annotation.segmentation")
 
 
 @DATASETS.register_module()
@@ -144,10 +148,12 @@ class CocoPanopticDataset(_CocoForm, MMDetCocoPanopticDataset):
 
     Raises:
         FileNotFoundError: Naming path, config key and fix, where a folder or file is missing.
-        ValueError: Naming the file, if classes match nothing in it, or no image is left.
+        ValueError: Naming the file, if classes match nothing in it, an entry lacks a key, or no
+            image is left.
     """
 
     FORM = "panoptic"
+    NEED = ("image.file_name", "segment.area", "segment.bbox")
 
     def _meta_of(self, table: ClassTable) -> dict[str, Any]:
         return {

@@ -1,11 +1,8 @@
-"""Reading of COCO-form annotation files: pure functions, no mmdet."""
+"""Classes and objects of COCO-form files: pure functions, no mmdet."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from mmengine.fileio import get_text
 
 from .checks import check_palette, make_palette
 
@@ -27,80 +24,6 @@ class ClassTable:
     palette: list[tuple[int, int, int]]
 
 
-def read_coco_json(path: str, form: str) -> dict[str, Any]:
-    """Read a COCO-form file and check its skeleton.
-
-    Args:
-        path: Path or URL of the file.
-        form: ``instances`` or ``panoptic``.
-
-    Returns:
-        The content; ``annotations`` is empty where the file has none (test splits).
-
-    Raises:
-        ValueError: Naming the file, if it is not JSON, has no images or categories, is of the
-            other form, or an annotation names a category or image that the file does not list.
-    """
-    try:
-        data = json.loads(get_text(path))
-    except ValueError as error:
-        raise ValueError(f"annotation file '{path}' is not valid JSON: {error}.") from error
-    missing = [key for key in ("images", "categories") if not _get(data, key)]
-    if missing:
-        raise ValueError(
-            f"annotation file '{path}' has no {' and no '.join(missing)}: a COCO-form file needs "
-            "the lists images, annotations and categories."
-        )
-    data.setdefault("annotations", [])
-    _check_form(path, data, form)
-    _check_references(path, data, form)
-    return data
-
-
-def _get(data: Any, key: str) -> Any:
-    return data.get(key) if isinstance(data, Mapping) else None
-
-
-def _check_form(path: str, data: Mapping[str, Any], form: str) -> None:
-    panoptic = any("segments_info" in ann for ann in data["annotations"][:1])
-    if data["annotations"] and panoptic != (form == "panoptic"):
-        other = "panoptic" if panoptic else "instances"
-        raise ValueError(
-            f"annotation file '{path}' is of the {other} form, the data set needs the {form} "
-            f"form: give ann_file the {form} file of the data set."
-        )
-    without = [c["name"] for c in data["categories"] if "isthing" not in c]
-    if form == "panoptic" and without:
-        raise ValueError(
-            f"annotation file '{path}': categories {without[:10]} do not say 'isthing' (1 for "
-            "things, 0 for stuff), which panoptic files must."
-        )
-
-
-def _check_references(path: str, data: Mapping[str, Any], form: str) -> None:
-    categories = {category["id"] for category in data["categories"]}
-    images = {image["id"] for image in data["images"]}
-    strangers: set[Any] = set()
-    lost: set[Any] = set()
-    for ann in data["annotations"]:
-        if ann["image_id"] not in images:
-            lost.add(ann["image_id"])
-        for part in ann["segments_info"] if form == "panoptic" else (ann,):
-            if part["category_id"] not in categories:
-                strangers.add(part["category_id"])
-    if strangers:
-        raise ValueError(
-            f"annotation file '{path}': objects have category_id {sorted(strangers)[:10]}, but "
-            f"its categories have only the ids {sorted(categories)}. Add the categories, or "
-            "correct the ids of the objects."
-        )
-    if lost:
-        raise ValueError(
-            f"annotation file '{path}': annotations of image_id {sorted(lost, key=str)[:10]}, "
-            "which are not among its images. Add the images or remove the annotations."
-        )
-
-
 def class_table(path: str, data: Mapping[str, Any], metainfo: Mapping[str, Any]) -> ClassTable:
     """Number the classes: in the wanted order, or by category id; things before stuff.
 
@@ -108,7 +31,7 @@ def class_table(path: str, data: Mapping[str, Any], metainfo: Mapping[str, Any])
 
     Args:
         path: Of the file, for messages.
-        data: Content as :func:`read_coco_json` gives it.
+        data: Content as :func:`~attnseg.coco_files.read_coco_json` gives it.
         metainfo: May hold ``classes`` (wanted names, a tuple) and ``palette``.
 
     Raises:

@@ -1,30 +1,18 @@
-"""Panoptic PNGs: segment id of a pixel = R + 256 G + 65536 B, 0 is void."""
+"""From segment ids of panoptic PNGs to labels, and measures of segments."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
-from mmengine.fileio import get
 from numpy.typing import NDArray
-
-from ..compat import rgb2id
 
 VOID = 255
 
 
-def read_segment_ids(path: str) -> NDArray[np.int32]:
-    """Read a panoptic PNG as segment ids (H, W).
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: Naming the file, if it cannot be decoded.
-    """
-    data = np.frombuffer(get(path), np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR_BGR) if data.size else None
-    if bgr is None:
-        raise ValueError(f"panoptic PNG '{path}' cannot be decoded: it is damaged or no image.")
-    return rgb2id(bgr[..., ::-1])
+def check_class_count(num_classes: int) -> None:
+    """Raise ``ValueError`` above 255 classes, where void would be a label."""
+    if num_classes > VOID:
+        raise ValueError(f"at most {VOID} classes fit beside void ({VOID}), got {num_classes}.")
 
 
 def label_map(
@@ -43,8 +31,7 @@ def label_map(
     Raises:
         ValueError: Above 255 classes, where void would be a label.
     """
-    if num_classes > VOID:
-        raise ValueError(f"at most {VOID} classes fit beside void ({VOID}), got {num_classes}.")
+    check_class_count(num_classes)
     table = {part["id"]: part["category"] for part in segments}
     present, inverse = np.unique(ids, return_inverse=True)
     labels = np.array([table.get(int(segment), VOID) for segment in present], np.uint8)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from attnseg.coco_files import read_coco_json
 from attnseg.evaluation.base import to_numpy
 from attnseg.evaluation.classes import match_categories, thing_flags
-from attnseg.evaluation.jsonfile import read_coco_json
 from attnseg.evaluation.masks import encode_masks, encode_segmentation, mask_areas
 
 Record = dict[str, Any]
@@ -23,22 +23,18 @@ class InstanceTruth:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not an instances json.
+        ValueError: If it is not an instances json, or an entry lacks a key.
     """
 
     def __init__(self, ann_file: str, iou_type: str) -> None:
-        content = read_coco_json(ann_file, "a COCO instances json")
+        need = ("annotations",) + (("annotation.segmentation",) if iou_type == "segm" else ())
+        content = read_coco_json(ann_file, "instances", need)
         self.ann_file = str(ann_file)
-        self._key = "segmentation" if iou_type == "segm" else "bbox"
+        self._masks = iou_type == "segm"
         self._categories = content["categories"]
         self._images = {image["id"]: image for image in content["images"]}
         self._annotations: dict[int, list[Record]] = defaultdict(list)
         for annotation in content["annotations"]:
-            if self._key not in annotation:
-                hint = "; a panoptic json cannot be used" if "segments_info" in annotation else ""
-                raise ValueError(
-                    f"'{ann_file}': annotation {annotation.get('id')} has no '{self._key}'{hint}."
-                )
             self._annotations[annotation["image_id"]].append(annotation)
 
     def labels(self, classes: tuple[str, ...], meta: Mapping[str, Any] | None) -> dict[int, int]:
@@ -78,18 +74,16 @@ class InstanceTruth:
             record = {
                 "category_id": label,
                 "iscrowd": int(annotation.get("iscrowd", 0)),
-                "bbox": annotation.get("bbox", [0.0, 0.0, 0.0, 0.0]),
+                "bbox": annotation["bbox"],
+                # COCO sorts objects into size classes by the file's own area.
+                "area": float(annotation["area"]),
             }
-            if self._key == "segmentation":
+            if self._masks:
                 owner = f"annotation {annotation.get('id')} (img_id {img_id})"
                 record["segmentation"] = encode_segmentation(
                     annotation["segmentation"], size, f"{owner} in '{self.ann_file}'"
                 )
-                fallback = mask_areas([record["segmentation"]])[0]
-            else:
-                fallback = record["bbox"][2] * record["bbox"][3]
-            # COCO sorts objects into size classes by the file's own area.
-            records.append({**record, "area": float(annotation.get("area", fallback))})
+            records.append(record)
         return records
 
 

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from attnseg.compat import rgb2id
+from attnseg.coco_files import read_coco_json, read_segment_ids
 from attnseg.evaluation.classes import match_categories, thing_flags
 from attnseg.evaluation.functional.panoptic_quality import Segment
-from attnseg.evaluation.jsonfile import read_coco_json
 
 VOID_ID = 0
 
@@ -24,16 +22,11 @@ class PanopticTruth:
 
     Raises:
         FileNotFoundError: If the json or the folder does not exist.
-        ValueError: If the json is not a panoptic one.
+        ValueError: If the json is not a panoptic one, or an entry lacks a key.
     """
 
     def __init__(self, ann_file: str, seg_prefix: str) -> None:
-        content = read_coco_json(ann_file, "a COCO panoptic json")
-        if any("segments_info" not in a for a in content["annotations"]):
-            raise ValueError(
-                f"'{ann_file}' has annotations without 'segments_info': it is not a COCO panoptic "
-                "json (instances files have 'segmentation' instead)."
-            )
+        content = read_coco_json(ann_file, "panoptic", ("annotations", "annotation.file_name"))
         if not Path(seg_prefix).is_dir():
             raise FileNotFoundError(
                 f"'{seg_prefix}' is not a folder; expected the panoptic PNGs ('seg_prefix')."
@@ -86,7 +79,7 @@ class PanopticTruth:
                 "'ann_file' and the data set's differ."
             )
         path = self.seg_prefix / annotation["file_name"]
-        ids = read_panoptic_png(path)
+        ids = read_segment_ids(str(path))
         if ids.shape != tuple(size):
             raise ValueError(
                 f"Image id {img_id!r}: the prediction has size (H, W) = {tuple(size)}, '{path}' "
@@ -114,25 +107,3 @@ class PanopticTruth:
         values, inverse = np.unique(ids, return_inverse=True)
         labels = [segments[i].label if i in segments else void for i in values.tolist()]
         return np.array(labels, dtype=np.int64)[inverse.reshape(ids.shape)]
-
-
-def read_panoptic_png(path: Path) -> np.ndarray:
-    """Read segment ids (H, W) from a panoptic PNG.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no image, or not 8-bit RGB.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"Panoptic PNG '{path}' does not exist.")
-    try:
-        with Image.open(path) as image:
-            mode, rgb = image.mode, np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"Panoptic PNG '{path}' cannot be decoded: {error}") from error
-    if mode != "RGB":
-        raise ValueError(
-            f"Panoptic PNG '{path}' has mode {mode}; expected 8-bit RGB with segment ids as "
-            "R + 256 G + 256^2 B."
-        )
-    return rgb2id(rgb)

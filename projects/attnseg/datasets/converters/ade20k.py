@@ -9,8 +9,9 @@ import mmdet
 import numpy as np
 from mmengine.utils import track_iter_progress
 
+from ...coco_files import read_segment_ids
 from ...compat import setup_env
-from ..panoptic_png import measure, read_segment_ids
+from ..panoptic_png import measure
 from .files import write_json
 
 NEEDED = {

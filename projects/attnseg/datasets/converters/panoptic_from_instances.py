@@ -9,8 +9,9 @@ from mmengine.utils import track_iter_progress
 from numpy.typing import NDArray
 from pycocotools import mask as rle_tools
 
+from ...coco_files import read_coco_json
 from ...compat import id2rgb
-from ..coco_json import group_by_image, read_coco_json
+from ..coco_json import group_by_image
 from ..panoptic_png import measure
 from .files import write_json, write_png
 
@@ -59,7 +60,9 @@ def panoptic_from_instances(
         ValueError: Naming the file, if it is no COCO instances json, a category has the name of
             the stuff class, or a mask has another size than its image.
     """
-    data = read_coco_json(str(ann_file), "instances")
+    data = read_coco_json(
+        str(ann_file), "instances", ("image.file_name", "annotation.segmentation")
+    )
     names = [category["name"] for category in data["categories"]]
     if stuff_name in names:
         raise ValueError(

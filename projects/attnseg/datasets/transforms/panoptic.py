@@ -8,8 +8,9 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from scipy import ndimage
 
+from ...coco_files import read_segment_ids
 from ...registry import TRANSFORMS
-from ..panoptic_png import VOID, label_map, read_segment_ids
+from ..panoptic_png import VOID, check_class_count, label_map
 
 _FIRST_CODE = VOID + 1
 
@@ -50,13 +51,14 @@ class LoadPanopticMap(BaseTransform):
 
     Raises:
         FileNotFoundError: If the PNG is missing.
-        ValueError: Naming the PNG, if it cannot be decoded.
+        ValueError: Naming the PNG, if it cannot be decoded; or above 255 classes.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``gt_seg_map``."""
         if results.get("seg_map_path") is None:
             return results
+        check_class_count(results.get("num_classes", 0))
         ids = read_segment_ids(results["seg_map_path"])
         numbers = {part["id"]: i for i, part in enumerate(results["segments_info"])}
         present, inverse = np.unique(ids, return_inverse=True)
@@ -73,6 +75,9 @@ class SplitPanopticMap(BaseTransform):
     Adds ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags`` of the objects
     that still have a pixel, and makes ``gt_seg_map`` labels (H, W), uint8, void 255. Crowds keep
     the label of their class and are no objects.
+
+    Raises:
+        ValueError: Above 255 classes, where void would be a label.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +86,7 @@ class SplitPanopticMap(BaseTransform):
         if codes is None:
             return results
         segments = results["segments_info"]
+        check_class_count(max((part["category"] + 1 for part in segments), default=0))
         windows = ndimage.find_objects(np.maximum(codes - VOID, 0), len(segments))
         things = [
             (i, window)

@@ -1,0 +1,233 @@
+"""Reading of COCO-form json files and panoptic PNGs, for data sets and metrics alike."""
+
+import io
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.fileio import get, get_text
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from attnseg.compat import rgb2id
+
+_IDENTITY = {
+    "image": ("id", "height", "width"),
+    "category": ("id", "name"),
+    "annotation": ("image_id",),
+    "segment": ("id", "category_id"),
+}
+
+
+def read_coco_json(path: str, form: str, need: Collection[str] = ()) -> dict[str, Any]:
+    """Read a COCO-form file and check all of it.
+
+    Objects of instance files that lack ``area`` or ``bbox`` get them from their segmentation.
+
+    Args:
+        path: Path or URL of the file.
+        form: ``instances`` or ``panoptic``.
+        need: What the caller reads beyond ids, names and sizes: ``annotations`` (the list itself;
+            test splits have none), or keys such as ``image.file_name``,
+            ``annotation.segmentation`` and ``segment.bbox``.
+
+    Returns:
+        The content; ``annotations`` is empty where the file has none.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: Naming the file, if it is not JSON, lacks a list, is of the other form, or an
+            entry lacks a key or names a category or image that the file does not list; naming
+            the entry and the key.
+    """
+    data = _read_lists(path, form, need)
+    required = {
+        what: frozenset((*keys, *(n.partition(".")[2] for n in need if n.startswith(f"{what}."))))
+        for what, keys in _IDENTITY.items()
+    }
+    for what, items in (("image", data["images"]), ("category", data["categories"])):
+        _check_keys(path, what, items, required[what])
+    _check_form(path, data, form)
+    annotations = data["annotations"]
+    if form == "panoptic":
+        _check_keys(path, "annotation", annotations, required["annotation"])
+        for ann in annotations:
+            where = f"segment of image_id {ann['image_id']}, with id"
+            _check_keys(path, where, ann["segments_info"], required["segment"])
+    else:
+        _check_keys(path, "annotation", annotations, required["annotation"] | {"category_id"})
+    _check_references(path, data, form)
+    if form == "instances":
+        _complete(path, data)
+    return data
+
+
+def _read_lists(path: str, form: str, need: Collection[str]) -> dict[str, Any]:
+    try:
+        data = json.loads(get_text(path))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(
+            f"annotation file '{path}' does not exist; expected a COCO {form} json (ann_file)."
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"annotation file '{path}' is not valid JSON: {error}.") from error
+    content = data if isinstance(data, dict) else {}
+    missing = [key for key in ("images", "categories") if not content.get(key)]
+    if "annotations" in need and "annotations" not in content:
+        missing.append("annotations")
+    if missing:
+        raise ValueError(
+            f"annotation file '{path}' has no {' and no '.join(missing)}: a COCO-form file needs "
+            "the lists images, annotations and categories."
+        )
+    content.setdefault("annotations", [])
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content[key], list):
+            raise ValueError(
+                f"annotation file '{path}': '{key}' is a {type(content[key]).__name__}, expected "
+                "a list."
+            )
+    return content
+
+
+def _check_keys(path: str, what: str, items: Any, required: frozenset[str]) -> None:
+    if not isinstance(items, list):
+        raise ValueError(f"annotation file '{path}': {what}: expected a list, got {items!r:.80}.")
+    for position, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise ValueError(
+                f"annotation file '{path}': {what} at position {position} is {item!r:.80}, "
+                "expected an object with the keys " + ", ".join(sorted(required)) + "."
+            )
+        if not required <= item.keys():
+            lacking = ", ".join(f"'{key}'" for key in sorted(required - item.keys()))
+            raise ValueError(
+                f"annotation file '{path}': {what} {item.get('id', f'at position {position}')} "
+                f"lacks {lacking}: add it, or remove the {what.split()[0]}."
+            )
+
+
+def _check_form(path: str, data: Mapping[str, Any], form: str) -> None:
+    panoptic = form == "panoptic"
+    for position, ann in enumerate(data["annotations"]):
+        if isinstance(ann, dict) and ("segments_info" in ann) != panoptic:
+            other = "instances" if panoptic else "panoptic"
+            name = ann.get("id", f"at position {position}")
+            raise ValueError(
+                f"annotation file '{path}' is of the {other} form (annotation {name} has "
+                f"{'no' if panoptic else 'the key'} 'segments_info'), the {form} form is needed: "
+                f"give ann_file the {form} file of the data set."
+            )
+    without = [c["name"] for c in data["categories"] if "isthing" not in c]
+    if panoptic and without:
+        raise ValueError(
+            f"annotation file '{path}': categories {without[:10]} do not say 'isthing' (1 for "
+            "things, 0 for stuff), which panoptic files must."
+        )
+
+
+def _check_references(path: str, data: Mapping[str, Any], form: str) -> None:
+    categories = {category["id"] for category in data["categories"]}
+    images = {image["id"] for image in data["images"]}
+    strangers: set[Any] = set()
+    lost: set[Any] = set()
+    for ann in data["annotations"]:
+        if ann["image_id"] not in images:
+            lost.add(ann["image_id"])
+        for part in ann["segments_info"] if form == "panoptic" else (ann,):
+            if part["category_id"] not in categories:
+                strangers.add(part["category_id"])
+    if strangers:
+        raise ValueError(
+            f"annotation file '{path}': objects have category_id {_first(strangers)}, but "
+            f"its categories have only the ids {sorted(categories)}. Add the categories, or "
+            "correct the ids of the objects."
+        )
+    if lost:
+        raise ValueError(
+            f"annotation file '{path}': annotations of image_id {_first(lost)}, "
+            "which are not among its images. Add the images or remove the annotations."
+        )
+
+
+def _first(values: Iterable[Any]) -> list[Any]:
+    return sorted(values, key=lambda value: (str(type(value)), value))[:10]
+
+
+def _complete(path: str, data: Mapping[str, Any]) -> None:
+    """Check the masks of instances, and measure what an object does not say."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
+    for position, ann in enumerate(data["annotations"]):
+        name = f"annotation file '{path}': annotation {ann.get('id', f'at position {position}')}"
+        masked = "segmentation" in ann
+        if masked and not _is_segmentation(ann["segmentation"]):
+            raise ValueError(
+                f"{name} has the segmentation {ann['segmentation']!r:.80}: polygons or RLE needed. "
+                "Correct it, or remove the annotation."
+            )
+        if "bbox" in ann and "area" in ann:
+            continue
+        if masked:
+            ann.update({**_measure(ann["segmentation"], sizes[ann["image_id"]], name), **ann})
+        elif "bbox" in ann:
+            ann["area"] = ann["bbox"][2] * ann["bbox"][3]
+        else:
+            raise ValueError(f"{name} lacks 'bbox' and a 'segmentation' to measure it by.")
+
+
+def _is_segmentation(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "size" in value and "counts" in value
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def _measure(segmentation: Any, size: Sequence[int], name: str) -> dict[str, Any]:
+    from pycocotools import mask as rle_tools
+
+    if isinstance(segmentation, list):
+        # pycocotools takes four numbers for a box.
+        polygons = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
+        if not polygons:
+            raise ValueError(
+                f"{name} has no polygon of three points or more to measure 'area' and 'bbox' by: "
+                "polygons or RLE needed."
+            )
+        rle = rle_tools.merge(rle_tools.frPyObjects(polygons, *size))
+    elif isinstance(segmentation["counts"], list):
+        rle = rle_tools.frPyObjects(segmentation, *size)
+    else:
+        rle = segmentation
+    return {"area": float(rle_tools.area(rle)), "bbox": rle_tools.toBbox(rle).tolist()}
+
+
+def read_segment_ids(path: str) -> NDArray[np.int32]:
+    """Read a panoptic PNG: segment id = R + 256 G + 65536 B, 0 is void.
+
+    Args:
+        path: Path or URL of the file.
+
+    Returns:
+        Ids (H, W).
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: Naming the file, if it cannot be decoded, or is not 8-bit RGB.
+    """
+    try:
+        data = get(path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(f"panoptic PNG '{path}' does not exist.") from error
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            mode, rgb = image.mode, np.asarray(image)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"panoptic PNG '{path}' cannot be decoded: it is damaged or no image ({error})."
+        ) from error
+    if mode != "RGB":
+        raise ValueError(
+            f"panoptic PNG '{path}' has mode {mode}; expected 8-bit RGB with segment ids as "
+            "R + 256 G + 65536 B."
+        )
+    return rgb2id(rgb)
