@@ -57,6 +57,12 @@ def test_repeated_or_no_classes_are_refused(classes):
         normalise_metainfo({"classes": classes})
 
 
+@pytest.mark.parametrize("classes", [5, ("a", 3), {"a": 1}])
+def test_classes_that_are_no_names_are_refused(classes):
+    with pytest.raises(ValueError, match=r"metainfo.classes must be a list of names.*got"):
+        normalise_metainfo({"classes": classes})
+
+
 @pytest.mark.parametrize("count", [1, 19, 80, 150])
 def test_palette_has_one_distinct_colour_a_class(count):
     palette = make_palette(count)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from mmdet.datasets import CocoPanopticDataset as MMDetPanoptic
 
+from attnseg.coco_files import read_segment_ids
 from attnseg.compat import id2rgb, rgb2id
 from attnseg.datasets import CocoPanopticDataset, CocoPanopticSemanticDataset
-from attnseg.datasets.panoptic_png import label_map, measure, read_segment_ids
+from attnseg.datasets.panoptic_png import label_map, measure
 
 LOAD = [
     {"type": "LoadImageFromFile"},
@@ -106,6 +107,29 @@ def test_semantic_view_names_what_is_missing(panoptic_folder):
             metainfo={"classes": "dog"},
             **settings,
         )
+
+
+def test_lazy_semantic_view_reads_nothing_until_asked(panoptic_folder, tmp_path):
+    settings = {
+        "ann_file": "panoptic.json",
+        "data_prefix": {"img_path": "images", "seg_map_path": "seg"},
+        "lazy_init": True,
+    }
+    none = CocoPanopticSemanticDataset(data_root=str(tmp_path / "none"), **settings)
+    with pytest.raises(FileNotFoundError, match="data_root"):
+        none.full_init()
+    late = CocoPanopticSemanticDataset(data_root=str(tmp_path), pipeline=AS_SEMANTIC, **settings)
+    panoptic_folder()
+    late.full_init()
+    assert late.metainfo["classes"] == ("cat", "car", "road", "sky")
+    assert len(late.metainfo["palette"]) == 4
+    labels = late[0]["data_samples"].gt_sem_seg.data[0].numpy()
+    np.testing.assert_array_equal(labels, expected_map())
+    (tmp_path / "seg" / "a_panoptic.png").unlink()
+    (tmp_path / "seg").rmdir()
+    lazy = CocoPanopticSemanticDataset(data_root=str(tmp_path), **settings)
+    with pytest.raises(FileNotFoundError, match=r"data_prefix\.seg_map_path"):
+        lazy.full_init()
 
 
 def test_instances_file_for_panoptic_is_refused(coco_folder):

@@ -1,5 +1,6 @@
 """Data sets, loaders and transforms, and the generated demo set."""
 
+from .checks import make_palette
 from .coco import CocoInstanceDataset, CocoPanopticDataset
 from .demo import generate_demo_set
 from .semantic import CocoPanopticSemanticDataset, SemanticDataset
@@ -24,4 +25,5 @@ __all__ = [
     "SemanticDataset",
     "SplitPanopticMap",
     "generate_demo_set",
+    "make_palette",
 ]

@@ -40,7 +40,7 @@ def normalise_metainfo(metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
         A new dictionary; ``classes`` is a tuple where it was given.
 
     Raises:
-        ValueError: If a class is named twice or the list is empty.
+        ValueError: If it is no list of names, a class is named twice, or the list is empty.
     """
     meta = dict(metainfo or {})
     classes = meta.get("classes")
@@ -49,6 +49,11 @@ def normalise_metainfo(metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
         return meta
     if isinstance(classes, str):
         classes = read_class_list(classes) if osp.isfile(classes) else (classes,)
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(n, str) for n in classes):
+        raise ValueError(
+            f"metainfo.classes must be a list of names, one name, or the path of a list file; got "
+            f"{classes!r:.80}. Example: metainfo=dict(classes=('cell', 'debris'))."
+        )
     classes = tuple(classes)
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if not classes or twice:

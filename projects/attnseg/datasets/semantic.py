@@ -142,8 +142,13 @@ class CocoPanopticSemanticDataset(CheckedDataset, BaseSegDataset):
     ) -> None:
         self._set_fraction(fraction, fraction_seed)
         prefix = {key: folder for key, folder in (data_prefix or {}).items() if folder is not None}
-        joined = {key: join(data_root, folder) for key, folder in prefix.items()}
-        check_paths(data_root, join(data_root, ann_file), joined)
+        self._to_check = {
+            "data_root": data_root,
+            "ann_file": join(data_root, ann_file),
+            "data_prefix": {key: join(data_root, folder) for key, folder in prefix.items()},
+        }
+        if not lazy_init:
+            check_paths(**self._to_check)
         self._panoptic = CocoPanopticDataset(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -152,10 +157,9 @@ class CocoPanopticSemanticDataset(CheckedDataset, BaseSegDataset):
             serialize_data=False,
             lazy_init=lazy_init,
         )
-        meta = self._panoptic.metainfo
         super().__init__(
             ann_file=ann_file,
-            metainfo={key: meta[key] for key in ("classes", "palette") if key in meta},
+            metainfo=self._classes_and_palette(),
             data_root=data_root,
             data_prefix=prefix,
             lazy_init=lazy_init,
@@ -163,9 +167,16 @@ class CocoPanopticSemanticDataset(CheckedDataset, BaseSegDataset):
             **kwargs,
         )
 
+    def _classes_and_palette(self) -> dict[str, Any]:
+        meta = self._panoptic.metainfo
+        return {key: meta[key] for key in ("classes", "palette") if key in meta}
+
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read images and segments; objects are dropped, labels of segments are kept."""
+        check_paths(**self._to_check)
         self._panoptic.full_init()
+        # A lazy data set may learn its classes only now.
+        self._metainfo.update(self._classes_and_palette())
         extra = {"label_map": None, "reduce_zero_label": False}
         keys = ("img_path", "img_id", "seg_map_path", "height", "width", "segments_info")
         infos = [
