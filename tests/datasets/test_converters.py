@@ -1,6 +1,7 @@
 """Converters, against counts made in another way and against published files."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -119,6 +120,53 @@ def test_real_files_of_the_format(data_root, cityscapes_folder, tmp_path):
         written = convert_cityscapes(root, out)
         for split in {path.stem.rsplit("_", 1)[1] for path in written}:
             check_against_files(root, out, split)
+
+
+def test_train_ids_agree_with_the_published_files(data_root, cityscapes_folder, tmp_path):
+    """Of Cityscapes' own form; on the generated frame, by the published table."""
+    sources = [cityscapes_folder]
+    if data_root is not None:
+        sources = [data_root / "camvid_cityscapes_format", data_root / "cityscapes_pseudo1"]
+    for source in sources:
+        root = tmp_path / "copy" / source.name
+        shutil.copytree(source, root)
+        for path in root.rglob("*_gtFine_labelTrainIds.png"):
+            path.unlink()
+        convert_cityscapes(root)
+        ids = sorted(root.rglob("*_gtFine_instanceIds.png"))
+        for path in ids:
+            name = path.name.replace("instanceIds", "labelTrainIds")
+            found = np.array(Image.open(path.with_name(name)))
+            published = source / path.relative_to(root).with_name(name)
+            if data_root is None:
+                values = np.array(Image.open(path))
+                values = np.where(values >= 1000, values // 1000, values)
+                expected = np.vectorize(lambda value: TRAIN_ID.get(value, 255))(values)
+            else:
+                expected = np.array(Image.open(published))
+            assert found.dtype == np.uint8
+            # The shrunk frame contradicts itself: its labelId 7 is trainId 0, and in single pixels
+            # 1, 5, 13 and 255, so that no table gives all of its labelTrainIds.
+            differing = (found != expected).sum()
+            assert differing <= (77 if source.name == "cityscapes_pseudo1" else 0)
+        assert len(list(root.rglob("*_labelTrainIds.png"))) == len(ids)
+
+
+def test_train_ids_come_from_label_ids_and_are_never_overwritten(cityscapes_folder, tmp_path):
+    folder = cityscapes_folder / "gtFine/train/aachen"
+    labels = np.full((12, 20), 26, np.uint8)
+    cv2.imwrite(str(folder / "aachen_0_0_gtFine_labelIds.png"), labels)
+    convert_cityscapes(cityscapes_folder, tmp_path / "out")
+    target = folder / "aachen_0_0_gtFine_labelTrainIds.png"
+    made = tmp_path / "out" / target.relative_to(cityscapes_folder)
+    assert (np.array(Image.open(made)) == 13).all() and not target.exists()
+    target.write_bytes(b"mine")
+    convert_cityscapes(cityscapes_folder)
+    assert target.read_bytes() == b"mine"
+    target.unlink()
+    cv2.imwrite(str(folder / "aachen_0_0_gtFine_labelIds.png"), labels[:5])
+    with pytest.raises(ValueError, match=r"labelIds\.png' 5x20"):
+        convert_cityscapes(cityscapes_folder)
 
 
 def test_segments_of_an_empty_map():

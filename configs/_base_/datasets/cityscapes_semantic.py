@@ -1,5 +1,5 @@
 # Cityscapes: 19 classes in the order of the trainIds (labelTrainIds PNGs, which
-# cityscapesscripts makes).
+# tools/dataset_converters/cityscapes.py makes where they are missing).
 _base_ = "./tasks/semantic.py"
 
 data_root = "data/cityscapes/"

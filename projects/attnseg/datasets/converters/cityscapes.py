@@ -1,4 +1,4 @@
-"""Cityscapes gtFine -> COCO panoptic json and PNG, and COCO instances json."""
+"""Cityscapes gtFine -> COCO panoptic json and PNG, COCO instances json, and maps of trainIds."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -38,6 +38,7 @@ CLASSES: tuple[tuple[str, int, bool], ...] = (
 )
 _TRAIN_ID = {label_id: train_id for train_id, (_, label_id, _) in enumerate(CLASSES)}
 _IMAGE, _IDS = "_leftImg8bit.png", "_gtFine_instanceIds.png"
+_LABELS, _TRAIN = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
 
 
 def segments_of(ids: NDArray[Any]) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
@@ -66,13 +67,22 @@ def segments_of(ids: NDArray[Any]) -> tuple[NDArray[np.int32], list[dict[str, An
     return clean, segments
 
 
+def train_id_map(label_ids: NDArray[Any]) -> NDArray[np.uint8]:
+    """Turn labelIds (H, W) into trainIds 0 to 18; labels outside the 19 classes are 255."""
+    present, inverse = np.unique(label_ids, return_inverse=True)
+    table = np.array([_TRAIN_ID.get(value, 255) for value in present.tolist()], np.uint8)
+    return table[inverse.reshape(label_ids.shape)]
+
+
 def convert_cityscapes(
     root: str | Path, out: str | Path | None = None, splits: Sequence[str] = ("train", "val")
 ) -> list[Path]:
     """Convert ``gtFine`` of each split that is there.
 
     Writes ``annotations/panoptic_<split>.json`` with the folder ``annotations/panoptic_<split>``
-    and ``annotations/instances_<split>.json`` (the 8 things, crowds included).
+    and ``annotations/instances_<split>.json`` (the 8 things, crowds included); and, for semantic
+    segmentation, ``gtFine/<split>/<city>/*_gtFine_labelTrainIds.png`` where ``root`` has none,
+    from ``labelIds`` or, without them, from ``instanceIds``. Such maps are never overwritten.
 
     Args:
         root: Folder with ``leftImg8bit`` and ``gtFine``.
@@ -101,17 +111,23 @@ def convert_cityscapes(
                 f"no image */*{_IMAGE} below '{root / 'leftImg8bit' / split}': unpack "
                 "leftImg8bit_trainvaltest.zip there."
             )
-        written += _convert_split(root, out / "annotations", split, pictures)
+        written += _convert_split(root, out, split, pictures)
     return written
 
 
 def _convert_split(root: Path, out: Path, split: str, pictures: Sequence[Path]) -> list[Path]:
     images: list[dict[str, Any]] = []
     panoptic: list[dict[str, Any]] = []
+    annotations = out / "annotations"
     instances: list[dict[str, Any]] = []
     for picture in track_iter_progress(pictures):
         city, stem = picture.parent.name, picture.name.removesuffix(_IMAGE)
-        ids = _read_ids(picture, root / "gtFine" / split / city / f"{stem}{_IDS}")
+        fine = Path("gtFine", split, city)
+        ids = _read_ids(picture, root / fine / f"{stem}{_IDS}")
+        train_ids = fine / f"{stem}{_TRAIN}"
+        if not (root / train_ids).exists() and not (out / train_ids).exists():
+            labels = _label_ids(root / fine / f"{stem}{_LABELS}", ids, picture)
+            write_png(out / train_ids, train_id_map(labels))
         clean, segments = segments_of(ids)
         image_id = len(images) + 1
         images.append(
@@ -123,14 +139,14 @@ def _convert_split(root: Path, out: Path, split: str, pictures: Sequence[Path]) 
             }
         )
         name = f"{stem}_panoptic.png"
-        write_png(out / f"panoptic_{split}" / name, id2rgb(clean)[..., ::-1])
+        write_png(annotations / f"panoptic_{split}" / name, id2rgb(clean)[..., ::-1])
         panoptic.append({"image_id": image_id, "file_name": name, "segments_info": segments})
         instances += _instances_of(clean, segments, image_id, len(instances) + 1)
     every = [
         {"id": i, "name": name, "isthing": int(thing)} for i, (name, _, thing) in enumerate(CLASSES)
     ]
     things = [{"id": c["id"], "name": c["name"]} for c in every if c["isthing"]]
-    files = out / f"panoptic_{split}.json", out / f"instances_{split}.json"
+    files = tuple(annotations / f"{form}_{split}.json" for form in ("panoptic", "instances"))
     write_json(files[0], {"images": images, "annotations": panoptic, "categories": every})
     write_json(files[1], {"images": images, "annotations": instances, "categories": things})
     return list(files)
@@ -139,17 +155,34 @@ def _convert_split(root: Path, out: Path, split: str, pictures: Sequence[Path]) 
 def _read_ids(picture: Path, path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"'{path}', the annotation of image '{picture}', does not exist.")
-    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    image = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)
-    for name, read in ((path, ids), (picture, image)):
-        if read is None:
-            raise ValueError(f"'{name}' cannot be decoded: it is damaged or no image.")
-    if ids.shape != image.shape[:2]:
-        raise ValueError(
-            f"image '{picture}' is {image.shape[0]}x{image.shape[1]} (height x width), its "
-            f"annotation '{path}' {ids.shape[0]}x{ids.shape[1]}: both must have one size."
-        )
+    ids = _read_png(path)
+    _check_size(picture, _read_png(picture).shape[:2], path, ids)
     return ids
+
+
+def _label_ids(path: Path, ids: NDArray[Any], picture: Path) -> NDArray[Any]:
+    if not path.is_file():
+        # Without objects the file may be 8-bit, to which 1000 is too large a number.
+        ids = ids.astype(np.int32)
+        return np.where(ids >= 1000, ids // 1000, ids)
+    labels = _read_png(path)
+    _check_size(picture, ids.shape, path, labels)
+    return labels
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if read is None:
+        raise ValueError(f"'{path}' cannot be decoded: it is damaged or no image.")
+    return read
+
+
+def _check_size(picture: Path, size: tuple[int, ...], path: Path, ids: NDArray[Any]) -> None:
+    if ids.shape != size:
+        raise ValueError(
+            f"image '{picture}' is {size[0]}x{size[1]} (height x width), its annotation "
+            f"'{path}' {'x'.join(map(str, ids.shape))}: both must have one size."
+        )
 
 
 def _instances_of(
