@@ -42,6 +42,52 @@ def test_base_says_its_classes_and_paths(path):
     assert cfg.test_evaluator == cfg.val_evaluator
 
 
+def test_numbers_of_classes_are_those_of_the_frameworks():
+    from mmdet.datasets import ADE20KPanopticDataset, CocoDataset
+    from mmdet.datasets import CocoPanopticDataset as MMDetPanoptic
+    from mmseg.datasets import ADE20KDataset, CityscapesDataset
+
+    def base(name):
+        return Config.fromfile(REPO / f"configs/_base_/datasets/{name}.py")
+
+    for name, reference in (
+        ("coco", MMDetPanoptic),
+        ("ade20k", ADE20KPanopticDataset),
+    ):
+        cfg, meta = base(f"{name}_panoptic"), reference.METAINFO
+        assert cfg.num_things == len(meta["thing_classes"])
+        assert cfg.num_stuff == len(meta["stuff_classes"])
+        assert base(f"{name}_instance").num_classes == len(meta["thing_classes"])
+    assert base("coco_semantic").num_classes == len(MMDetPanoptic.METAINFO["classes"])
+    for name, reference in (
+        ("coco_instance", CocoDataset),
+        ("coco_mini_instance", CocoDataset),
+        ("ade20k_semantic", ADE20KDataset),
+        ("cityscapes_semantic", CityscapesDataset),
+        ("cityscapes_panoptic", CityscapesDataset),
+    ):
+        assert base(name).num_classes == len(reference.METAINFO["classes"])
+
+
+@pytest.mark.parametrize("task", ["instance", "panoptic", "semantic"])
+def test_demo_bases_load_every_sample_of_the_demo_set(task, demo_set):
+    cfg = Config.fromfile(REPO / f"configs/_base_/datasets/demo_{task}.py")
+    counts = {"train": 8, "val": 4, "test": 4}
+    with DefaultScope.overwrite_default_scope("mmseg" if task == "semantic" else "mmdet"):
+        for split, count in counts.items():
+            dataset = DATASETS.build(
+                {**cfg[f"{split}_dataloader"].dataset, "data_root": str(demo_set)}
+            )
+            assert len(dataset) == count
+            assert len(dataset.metainfo["classes"]) == cfg.num_classes
+            found = set()
+            for sample in dataset:
+                data = sample["data_samples"]
+                labels = data.gt_sem_seg.data if task == "semantic" else data.gt_instances.labels
+                found |= set(labels.unique().tolist()) - {255}
+            assert found == set(range(5 if task == "semantic" else 3))
+
+
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("schedule", ["adamw_2e-3_400i.py", "adamw_5e-4_1000e.py"])
 def test_bases_share_no_key(path, schedule, tmp_path):
