@@ -12,7 +12,12 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from attnseg.apis.dependency import analyze_dependency, modules_of_class, write_report
+from attnseg.apis.dependency import (
+    ModuleDependency,
+    analyze_dependency,
+    modules_of_class,
+    write_report,
+)
 from attnseg.evaluation import long_range
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "analyze_dependency.py"
@@ -143,7 +148,9 @@ def test_report_holds_the_rows_and_readable_figures(tmp_path: Path) -> None:
         "dependency.csv",
         "dependency.md",
         "attn1.png",
+        "attn1_curves.csv",
         "tokens.png",
+        "tokens_curves.csv",
         "summary.png",
     ]
     assert sorted(f.name for f in files[0].parent.iterdir()) == sorted(f.name for f in files)
@@ -152,8 +159,42 @@ def test_report_holds_the_rows_and_readable_figures(tmp_path: Path) -> None:
     assert [row["module"] for row in rows] == ["attn1", "tokens"]
     assert float(rows[0]["dfa_mean"]) == results[0].row()["dfa_mean"]
     assert files[1].read_text().count("\n") == 4
-    for picture in files[2:]:
+    for picture in (file for file in files if file.suffix == ".png"):
         assert cv2.imread(str(picture)).std() > 0
+
+
+def test_curves_and_autocorrelation_of_a_known_process_are_in_the_files(tmp_path: Path) -> None:
+    """AR(1) with phi = 0.8: 0.8 at lag 1, and 0.8^5 = 0.328 is the first below 1/e = 0.368."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((2, 8, 4096))
+    series = np.zeros_like(noise)
+    for i in range(1, noise.shape[-1]):
+        series[..., i] = 0.8 * series[..., i - 1] + noise[..., i]
+    tokens = torch.from_numpy(series).float().unsqueeze(2)
+    results = analyze_dependency(nn.Sequential(nn.Identity()), ["0"], [tokens])
+    row = results[0].row()
+    assert row["acf_lag1"] == pytest.approx(0.8, abs=0.01)
+    assert row["acf_decay_lag"] == 5
+    write_report(results, tmp_path)
+    with (tmp_path / "dependency.csv").open() as file:
+        assert next(csv.DictReader(file))["acf_decay_lag"] == "5"
+    assert f"| {row['acf_lag1']:.3f} | 5 |" in (tmp_path / "dependency.md").read_text()
+    with (tmp_path / "0_curves.csv").open() as file:
+        points = [(r["curve"], float(r["x"]), float(r["y"])) for r in csv.DictReader(file)]
+    correlation = [(x, y) for curve, x, y in points if curve == "autocorrelation"]
+    np.testing.assert_allclose(np.transpose(correlation), results[0].curves["autocorrelation"])
+    for name in ("dfa", "psd"):
+        curve = np.transpose([(x, y) for kind, x, y in points if kind == name])
+        np.testing.assert_allclose(np.log(curve), results[0].curves[name], atol=1e-12)
+
+
+def test_autocorrelation_that_never_decays_has_no_lag() -> None:
+    none = {name: np.empty(0) for name in ("hurst", "dfa", "beta")}
+    slow = np.array([[0.0, 1.0, 2.0], [1.0, 0.9, 0.5]])
+    row = ModuleDependency("slow", 1, 8, none, {"autocorrelation": slow}).row()
+    assert row["acf_lag1"] == 0.9 and np.isnan(row["acf_decay_lag"])
+    row = ModuleDependency("flat", 1, 8, none, {"autocorrelation": np.empty((2, 0))}).row()
+    assert np.isnan(row["acf_lag1"]) and np.isnan(row["acf_decay_lag"])
 
 
 @pytest.mark.parametrize(

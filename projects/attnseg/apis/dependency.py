@@ -56,13 +56,23 @@ class ModuleDependency:
     curves: dict[str, NDArray[np.float64]]
 
     def row(self) -> dict[str, Any]:
-        """One table row: name, sizes, then mean, standard deviation and count of each exponent."""
+        """One table row.
+
+        Returns:
+            Name and sizes; mean, standard deviation and count of each exponent; and of the mean
+            autocorrelation the value at lag 1 (``acf_lag1``) and the first lag below 1/e
+            (``acf_decay_lag``), NaN where no lag of the curve is.
+        """
         row: dict[str, Any] = {"module": self.module, "images": self.images, "length": self.length}
         for name in EXPONENTS:
             values = self.exponents[name][np.isfinite(self.exponents[name])]
             row[f"{name}_mean"] = float(values.mean()) if len(values) else float("nan")
             row[f"{name}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             row[f"{name}_n"] = len(values)
+        lags, correlation = self.curves["autocorrelation"]
+        row["acf_lag1"] = float(correlation[1]) if len(correlation) > 1 else float("nan")
+        decayed = np.flatnonzero(correlation < 1 / np.e)
+        row["acf_decay_lag"] = int(lags[decayed[0]]) if len(decayed) else float("nan")
         return row
 
 

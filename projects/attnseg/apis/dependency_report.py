@@ -22,8 +22,10 @@ def write_report(results: Sequence["ModuleDependency"], folder: str | Path) -> l
     """Write table and figures; each file is replaced atomically.
 
     ``dependency.csv`` and ``dependency.md`` hold one row for each module: mean, sample standard
-    deviation and number of series of each exponent. ``<module>.png`` shows autocorrelation, DFA
-    and power spectrum of a module, ``summary.png`` the exponents of all modules side by side.
+    deviation and number of series of each exponent, autocorrelation at lag 1 and the first lag at
+    which it is below 1/e. ``<module>.png`` shows autocorrelation, DFA and power spectrum of a
+    module, ``<module>_curves.csv`` holds their points (lag and window in pixels, frequency in
+    1/pixel), and ``summary.png`` shows the exponents of all modules side by side.
 
     Args:
         results: What ``analyze_dependency`` returned, at least one.
@@ -40,11 +42,13 @@ def write_report(results: Sequence["ModuleDependency"], folder: str | Path) -> l
     folder = Path(folder)
     rows = [result.row() for result in results]
     files = [folder / "dependency.csv", folder / "dependency.md"]
-    write_text(files[0], _csv(rows))
+    write_text(files[0], _csv(rows, list(rows[0])))
     write_text(files[1], markdown_table(rows))
     for result in results:
-        files.append(folder / f"{result.module.replace('/', '_')}.png")
-        write_bytes(files[-1], _png(_module_figure(result)))
+        name = result.module.replace("/", "_")
+        files += [folder / f"{name}.png", folder / f"{name}_curves.csv"]
+        write_bytes(files[-2], _png(_module_figure(result)))
+        write_text(files[-1], _csv(_points(result), ("curve", "x", "y")))
     files.append(folder / "summary.png")
     write_bytes(files[-1], _png(_summary_figure(rows)))
     return files
@@ -52,30 +56,41 @@ def write_report(results: Sequence["ModuleDependency"], folder: str | Path) -> l
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a Markdown table, exponents as mean ± standard deviation (series)."""
-    lines = [
-        "| Module | Images | Length | " + " | ".join(_TITLES.values()) + " |",
-        "|---|---|---|" + "---|" * len(_TITLES),
-    ]
+    titles = ["Module", "Images", "Length", *_TITLES.values(), "ACF at lag 1", "ACF below 1/e"]
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for row in rows:
         cells = [
             f"{row[f'{key}_mean']:.3f} ± {row[f'{key}_sd']:.3f} ({row[f'{key}_n']})"
             for key in _TITLES
         ]
         cells = [row["module"], str(row["images"]), str(row["length"]), *cells]
+        cells += [f"{row['acf_lag1']:.3f}", str(row["acf_decay_lag"])]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
+def _points(result: "ModuleDependency") -> list[dict[str, Any]]:
+    """Points of the curves in the units of the figure."""
+    points = []
+    for name, (x, y) in result.curves.items():
+        if name != "autocorrelation":
+            x, y = np.exp(x), np.exp(y)
+        points += [
+            {"curve": name, "x": a, "y": b} for a, b in zip(x.tolist(), y.tolist(), strict=True)
+        ]
+    return points
+
+
+def _csv(rows: Sequence[dict[str, Any]], fields: Sequence[str]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(buffer, fieldnames=fields, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
 
 
 def _new_figure(width: float, height: float) -> "Figure":
-    # The object interface draws with Agg and leaves the backend of the caller's session alone.
+    # The object interface draws with Agg and leaves the caller's backend alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
