@@ -16,7 +16,7 @@ from mmengine.runner import checkpoint as mm_checkpoint
 from torch import nn
 
 from attnseg import _compat_io
-from attnseg._compat_io import safe_torch_load
+from attnseg._compat_io import load_from_local, safe_torch_load
 
 
 class Toy(BaseModel):
@@ -188,3 +188,22 @@ def test_local_backend_is_atomic_for_text_too(tmp_path: Path) -> None:
 def test_history_getattr_refuses_other_owners() -> None:
     with pytest.raises(pickle.UnpicklingError, match="not allowed"):
         _compat_io._history_getattr(os, "system")
+
+
+class CallsSystem:
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+def test_a_blocked_module_is_named_and_nobody_told_to_unpickle(tmp_path: Path) -> None:
+    file = tmp_path / "evil.pth"
+    torch.save({"state_dict": CallsSystem()}, file)
+    with pytest.raises(RuntimeError, match=r"reading it needs '(posix|nt|os)\.system'") as caught:
+        load_from_local(str(file))
+    assert "weights_only" not in str(caught.value)
+
+
+def test_a_config_in_a_checkpoint_is_not_handed_to_resume(tmp_path: Path) -> None:
+    file = tmp_path / "evil.pth"
+    torch.save({"state_dict": {}, "meta": {"config": "import os", "cfg": "a = 1"}}, file)
+    assert load_from_local(str(file))["meta"] == {"cfg": "a = 1"}

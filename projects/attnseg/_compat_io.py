@@ -40,7 +40,7 @@ def safe_torch_load(file: Any, map_location: Any = None, weights_only: bool | No
 
     try:
         with _allowed_globals():
-            return torch.load(file, map_location=map_location, weights_only=True)
+            return _without_code(torch.load(file, map_location=map_location, weights_only=True))
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
         wanted = _unsupported_global(str(error))
         if wanted is not None:
@@ -137,10 +137,23 @@ def _allowed_globals() -> AbstractContextManager[None]:
     return torch.serialization.safe_globals(allowed)
 
 
+def _without_code(checkpoint: Any) -> Any:
+    """Drop the config text that mmengine's ``Runner.resume`` would execute as Python.
+
+    mmengine itself writes ``meta['cfg']``, which resuming leaves alone.
+    """
+    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop("config", None)
+    return checkpoint
+
+
 def _unsupported_global(message: str) -> str | None:
     """The class or function that torch refused to use, from its message."""
     match = re.search(
-        r"GLOBAL (\S+) was not an allowed|class: (\S+) |(getattr\(.+\)) is not allowed", message
+        r"GLOBAL (\S+) (?:was not an allowed|whose module)|class: (\S+) |"
+        r"(getattr\(.+\)) is not allowed",
+        message,
     )
     return next(group for group in match.groups() if group) if match else None
 

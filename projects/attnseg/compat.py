@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,10 @@ def id2rgb(ids: Any) -> Any:
 
 def _register_packages() -> None:
     """Name the distributions behind ``mmseg::`` and ``attnseg::``; mmengine knows neither."""
-    from mmengine.config import utils
+    from mmengine.config import Config, utils
 
+    if not hasattr(Config._get_cfg_path, "attnseg_original"):
+        Config._get_cfg_path = staticmethod(_without_own_scope(Config._get_cfg_path))
     utils.MODULE2PACKAGE["attnseg"] = "attnseg"
     for distribution in ("onedl-mmsegmentation", "mmsegmentation"):
         try:
@@ -139,6 +141,21 @@ class _MissingOperators(types.ModuleType):
 def _stub_operators() -> None:
     if "mmcv._ext" not in sys.modules and importlib.util.find_spec("mmcv._ext") is None:
         _add_module(_MissingOperators("mmcv._ext"))
+
+
+def _without_own_scope(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep mmengine from looking up everything in an ``attnseg::`` config in our registries.
+
+    Our configs write ``attnseg.X`` for what is ours; names without a prefix are those of the
+    ``default_scope``, mmdet's or mmseg's.
+    """
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = original(cfg_path, filename)
+        return path, None if scope == "attnseg" else scope
+
+    get_cfg_path.attnseg_original = original  # type: ignore[attr-defined]
+    return get_cfg_path
 
 
 def _stub_panopticapi() -> None:

@@ -48,7 +48,7 @@ def config_folders(package: str = "attnseg") -> list[Path]:
 
 
 def find_config(name: str | Path) -> Path:
-    """Path of a config given as a file, as ``package::folder/name.py``, or below ``configs/``.
+    """Path of a config: a file, ``package::folder/name.py``, a path below ``configs/`` or a name.
 
     Raises:
         UsageError: Nothing of that name; proposes the nearest ones.
@@ -62,7 +62,9 @@ def find_config(name: str | Path) -> Path:
         for candidate in (folder / relative, folder / f"{relative}.py"):
             if candidate.is_file():
                 return candidate.resolve()
-    known = {path.stem: path for folder in folders for path in folder.glob("[!_]*/*.py")}
+    known = {path.stem: path for folder in reversed(folders) for path in folder.glob("[!_]*/*.py")}
+    if Path(relative).stem in known and "/" not in relative:
+        return known[Path(relative).stem].resolve()
     near = difflib.get_close_matches(Path(relative).stem, known, n=3, cutoff=0.5)
     proposal = f" Did you mean {', '.join(near)}?" if near else ""
     places = ", ".join(map(str, folders)) or f"an installed package '{package}'"
@@ -258,7 +260,7 @@ def _choose_checkpoint(cfg: Any, resume: str | None, checkpoint: str | Path | No
 def _nearby_checkpoints(path: Path) -> str:
     found = sorted(item.name for item in path.parent.glob("*.pth")) if path.parent.is_dir() else []
     if found:
-        return f"{path.parent} has {', '.join(found[-5:])}."
+        return f"{path.parent.absolute()} has {', '.join(found[-5:])}."
     return "Train first (tools/train.py writes epoch_N.pth or iter_N.pth into its run folder)."
 
 
