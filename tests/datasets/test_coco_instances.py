@@ -207,3 +207,12 @@ def test_coco_mini_keeps_the_80_classes_and_crowds(data_root, demo_set):
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     crowds = sum(part["ignore_flag"] for info in infos for part in info["instances"])
     assert crowds == sum(a["iscrowd"] for a in content["annotations"])
+
+
+def test_a_set_without_any_object_warns(coco_folder, monkeypatch):
+    said = []
+    monkeypatch.setattr("attnseg.datasets.mixin.print_log", lambda text, *_: said.append(text))
+    build(coco_folder())
+    assert not said
+    build(coco_folder(lambda content: content["annotations"].clear()))
+    assert len(said) == 1 and said[0].startswith("none of the 2 images of")

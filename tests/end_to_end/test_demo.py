@@ -50,9 +50,7 @@ def test_a_missing_folder_and_a_foreign_layout_are_named(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="folder '.*nowhere' not found"):
         run_demo(tmp_path / "nowhere", tmp_path / "run")
     (tmp_path / "images" / "train").mkdir(parents=True)
-    with pytest.raises(
-        UsageError, match="lacks images/val, panoptic/train, panoptic/val"
-    ):
+    with pytest.raises(UsageError, match="lacks images/val, panoptic/train, panoptic/val"):
         run_demo(tmp_path, tmp_path / "run")
 
 

@@ -1,4 +1,8 @@
-"""Convert Cityscapes: ``python tools/dataset_converters/cityscapes.py data/cityscapes``."""
+"""Convert Cityscapes: ``python tools/dataset_converters/cityscapes.py data/cityscapes``.
+
+Writes COCO-form instances and panoptics below ``annotations/``, and the
+``gtFine/*/*_gtFine_labelTrainIds.png`` of semantic training where they are missing.
+"""
 
 import argparse
 

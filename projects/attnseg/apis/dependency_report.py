@@ -116,7 +116,7 @@ def _module_figure(result: "ModuleDependency") -> "Figure":
     axes[0].axhline(0, color="gray", linewidth=0.8)
     if len(lags) > 2:
         axes[0].set_xscale("log")
-    axes[0].set(title="Autocorrelation", xlabel="lag (pixels)", ylabel="correlation")
+    axes[0].set(title="Autocorrelation", xlabel="lag (pixels along the scan)", ylabel="correlation")
 
     for axis, curve, title, labels in (
         (axes[1], "dfa", f"DFA, α = {row['dfa_mean']:.3f}", ("window (pixels)", "fluctuation")),
@@ -126,7 +126,11 @@ def _module_figure(result: "ModuleDependency") -> "Figure":
         axis.set(title=title, xlabel=labels[0], ylabel=labels[1])
         if len(x) > 1:
             axis.loglog(np.exp(x), np.exp(y), "o", markersize=4)
-            axis.loglog(np.exp(x), np.exp(np.polyval(np.polyfit(x, y, 1), x)), "--")
+            line = np.polyval(np.polyfit(x, y, 1), x)
+            # Row ends put a comb into the series of a map: the figure says how well a line fits.
+            fit = 1 - np.var(y - line) / max(float(np.var(y)), 1e-12)
+            axis.loglog(np.exp(x), np.exp(line), "--", label=f"R² = {fit:.2f}")
+            axis.legend(frameon=False)
     return figure
 
 

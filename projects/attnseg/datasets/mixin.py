@@ -1,11 +1,13 @@
 """Part that all data sets of ours share: fraction of the images, and errors that say the fix."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from os import path as osp
 from typing import Any
 
 from mmengine.fileio import list_dir_or_file
+from mmengine.logging import print_log
 
 from .checks import select_fraction
 
@@ -20,6 +22,10 @@ def own_loader(pipeline: Sequence[Any]) -> list[Any]:
         {"type": "attnseg.LoadImage"} if step == {"type": "LoadImageFromFile"} else step
         for step in pipeline
     ]
+
+
+def _objects(info: dict[str, Any]) -> Any:
+    return info.get("instances") or info.get("segments_info") or ()
 
 
 class CheckedDataset:
@@ -46,6 +52,13 @@ class CheckedDataset:
         kept = super().filter_data()
         if not kept:
             raise ValueError(self._explain_empty(found))
+        if self.ann_file and not any(part for info in kept for part in _objects(info)):
+            print_log(
+                f"none of the {len(kept)} images of '{self.ann_file}' has an object: losses and "
+                "scores of objects will mean nothing.",
+                "current",
+                logging.WARNING,
+            )
         num_classes = len(self.metainfo["classes"])
         for info in kept:
             info["num_classes"] = num_classes

@@ -93,9 +93,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     depth = v.shape[-1]
     width = -(-max(q.shape[-1], depth) // 8) * 8
     # Padding by nothing would still copy.
-    q, k, v = (
-        F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v)
-    )
+    q, k, v = (F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v))
     parts, count = 1, q.shape[2]
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (q, k, v))
     if q.device.type == "cpu" and needs_grad and not _exporting():

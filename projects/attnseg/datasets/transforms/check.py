@@ -87,7 +87,7 @@ def check_files(results: Mapping[str, Any], size: Size) -> None:
     path = results["img_path"]
     if "height" in results and (results["height"], results["width"]) != size:
         listed = (results["height"], results["width"])
-        raise _other_size(path, size, "the annotation file, which lists it with", listed)
+        raise _other_size(path, size, "its entry in the annotation file", listed)
     for number, instance in enumerate(results.get("instances", ())):
         mask = instance.get("mask")
         if isinstance(mask, Mapping) and tuple(mask["size"]) != size:
