@@ -1,5 +1,6 @@
-"""How a command ends when it cannot run as given."""
+"""What the commands share: arguments of a run, and how they end when they cannot run."""
 
+import argparse
 import os
 import sys
 import traceback
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+LAUNCHERS = ("none", "pytorch", "slurm")
 TRACEBACK_VARIABLE = "ATTNSEG_TRACEBACK"
 
 
@@ -45,3 +47,28 @@ def run_command(command: Callable[[], Any]) -> None:
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def run_parser(description: str | None) -> argparse.ArgumentParser:
+    """Parser of a command that builds a Runner from a config; the caller adds its own."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("config", help="file, name below configs/, or package::folder/name.py")
+    parser.add_argument("--work-dir", help="run folder (default: ./work_dirs/<config>)")
+    parser.add_argument("--data", help="takes the place of the config's data_root")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
+    # torch's old launcher gives the rank as an argument; torchrun sets the variable.
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def parse_run(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Read the command line of :func:`run_parser` as keyword arguments of ``build_config``."""
+    arguments = vars(parser.parse_args())
+    rank = arguments.pop("local_rank")
+    if rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(rank))
+    return arguments

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attnseg
-from attnseg.apis.command import UsageError, input_errors, run_command
+from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
@@ -28,8 +28,6 @@ __all__ = [
     "shorten_training",
     "with_tta",
 ]
-
-LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def config_folders(package: str = "attnseg") -> list[Path]:
