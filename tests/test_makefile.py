@@ -27,10 +27,10 @@ def checkout(tmp_path: Path) -> Path:
 
 def _planned(checkout: Path, *arguments: str) -> str:
     # A make that runs these tests hands its own choices down.
-    handed = ("PYTHON", "TORCH", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")
+    handed = ("PYTHON", "TORCH", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL")
     clean = {key: value for key, value in os.environ.items() if key not in handed}
     result = subprocess.run(
-        ["make", "-n", "test", *arguments],
+        ["make", "-n", "--no-print-directory", "test", *arguments],
         cwd=checkout,
         env=clean,
         capture_output=True,
