@@ -106,6 +106,8 @@ def _png(figure: "Figure") -> bytes:
 
 
 def _module_figure(result: "ModuleDependency") -> "Figure":
+    from matplotlib.ticker import NullFormatter
+
     figure = _new_figure(12, 3.4)
     axes = figure.subplots(1, 3)
     row = result.row()
@@ -131,6 +133,8 @@ def _module_figure(result: "ModuleDependency") -> "Figure":
             fit = 1 - np.var(y - line) / max(float(np.var(y)), 1e-12)
             axis.loglog(np.exp(x), np.exp(line), "--", label=f"R² = {fit:.2f}")
             axis.legend(frameon=False)
+            # Short ranges would get a label at each minor tick, one above the other.
+            axis.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
