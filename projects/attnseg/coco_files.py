@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.fileio import get, get_text
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL import Image, UnidentifiedImageError
 
 from attnseg.compat import rgb2id
@@ -231,3 +231,22 @@ def read_segment_ids(path: str) -> NDArray[np.int32]:
             "R + 256 G + 65536 B."
         )
     return rgb2id(rgb)
+
+
+def relabel(
+    ids: NDArray[np.integer], table: Mapping[int, int], other: int, dtype: DTypeLike
+) -> NDArray[Any]:
+    """Replace each id of a map by its entry in a table.
+
+    Args:
+        ids: Segment ids (H, W).
+        table: Value of each id.
+        other: Value of ids that the table lacks.
+        dtype: Type of the result.
+
+    Returns:
+        Values (H, W).
+    """
+    present, inverse = np.unique(ids, return_inverse=True)
+    values = np.array([table.get(segment, other) for segment in present.tolist()], dtype)
+    return values[inverse.reshape(ids.shape)]

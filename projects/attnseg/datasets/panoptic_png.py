@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..coco_files import relabel
+
 VOID = 255
 
 
@@ -33,9 +35,7 @@ def label_map(
     """
     check_class_count(num_classes)
     table = {part["id"]: part["category"] for part in segments}
-    present, inverse = np.unique(ids, return_inverse=True)
-    labels = np.array([table.get(int(segment), VOID) for segment in present], np.uint8)
-    return labels[inverse.reshape(ids.shape)]
+    return relabel(ids, table, VOID, np.uint8)
 
 
 def measure(mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class PerImageMetric(BaseMetric):
                     f"{len(entries)} different images were evaluated, the data set says {size}.",
                     logging.WARNING,
                 )
-            values = self.compute_metrics(entries)
+            values = self.summarize(entries)
             metrics = [{f"{self.prefix}/{k}" if self.prefix else k: v for k, v in values.items()}]
         broadcast_object_list(metrics)
         self.results.clear()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmdet.structures import INSTANCE_OFFSET
 
 from attnseg.evaluation.base import ImageEntry, PerImageMetric, describe_image, image_key
 from attnseg.evaluation.classes import unique_names
@@ -16,7 +17,7 @@ from attnseg.evaluation.functional.panoptic_quality import (
     pq_statistics,
 )
 from attnseg.evaluation.panoptic_truth import PanopticTruth
-from attnseg.evaluation.predictions import INSTANCE_OFFSET, check_labels, class_map, is_void
+from attnseg.evaluation.predictions import check_labels, class_map, is_void
 from attnseg.registry import METRICS
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from attnseg.coco_files import read_coco_json, read_segment_ids
+from attnseg.coco_files import read_coco_json, read_segment_ids, relabel
 from attnseg.evaluation.classes import match_categories, thing_flags
 from attnseg.evaluation.functional.panoptic_quality import Segment
 
@@ -104,6 +104,4 @@ class PanopticTruth:
         Crowd regions keep their class. Arguments and errors as in `segments`.
         """
         ids, segments = self.segments(img_id, size)
-        values, inverse = np.unique(ids, return_inverse=True)
-        labels = [segments[i].label if i in segments else void for i in values.tolist()]
-        return np.array(labels, dtype=np.int64)[inverse.reshape(ids.shape)]
+        return relabel(ids, {i: part.label for i, part in segments.items()}, void, np.int64)

@@ -7,9 +7,6 @@ import numpy as np
 
 from attnseg.evaluation.base import describe_image, to_numpy
 
-INSTANCE_OFFSET = 1000
-"""mmdet's convention: a panoptic value is label + 1000 * (index of the instance)."""
-
 LEGACY_VOID = 255
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -165,8 +164,3 @@ def merge_panoptic(
     ids = result.instances[thing]
     panoptic[thing] = result.labels[ids] + offset * (ids + 1)
     return panoptic
-
-
-def to_tensor(array: NDArray, device: torch.device) -> Tensor:
-    """Array as a tensor on a device, without sharing the array's memory."""
-    return torch.as_tensor(np.ascontiguousarray(array), device=device)

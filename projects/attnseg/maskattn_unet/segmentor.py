@@ -1,11 +1,12 @@
 """MaskAttn-UNet for instance and panoptic segmentation as an mmdet detector."""
 
+import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import INSTANCE_OFFSET, DetDataSample, SampleList
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from attnseg.maskattn_unet.assembly import AssemblyConfig, assemble, merge_panoptic, to_tensor
+from attnseg.maskattn_unet.assembly import AssemblyConfig, assemble, merge_panoptic
 from attnseg.registry import MODELS
 
 
@@ -87,18 +88,20 @@ class PixelSegmentor(BaseDetector):
         head, device = self.head, logits.device
         result = assemble(logits, embedding, size, head.num_things, self.assembly)
         sample.pred_instances = InstanceData(
-            masks=to_tensor(result.masks(), device),
-            labels=to_tensor(result.labels, device),
-            scores=to_tensor(result.scores, device),
-            bboxes=to_tensor(result.boxes, device),
+            masks=torch.as_tensor(result.masks(), device=device),
+            labels=torch.as_tensor(result.labels, device=device),
+            scores=torch.as_tensor(result.scores, device=device),
+            bboxes=torch.as_tensor(result.boxes, device=device),
         )
         if head.task != "panoptic":
             return
         panoptic = merge_panoptic(
             result, head.num_things, head.num_classes, self.assembly, INSTANCE_OFFSET
         )
-        sample.pred_sem_seg = PixelData(sem_seg=to_tensor(result.semantic[None], device))
-        sample.pred_panoptic_seg = PixelData(sem_seg=to_tensor(panoptic[None], device))
+        sample.pred_sem_seg = PixelData(
+            sem_seg=torch.as_tensor(result.semantic[None], device=device)
+        )
+        sample.pred_panoptic_seg = PixelData(sem_seg=torch.as_tensor(panoptic[None], device=device))
 
 
 def _check_channels(backbone: dict, neck: dict | None, head: dict, built: object) -> None:

@@ -8,7 +8,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from scipy import ndimage
 
-from ...coco_files import read_segment_ids
+from ...coco_files import read_segment_ids, relabel
 from ...registry import TRANSFORMS
 from ..panoptic_png import VOID, check_class_count, label_map
 
@@ -60,11 +60,8 @@ class LoadPanopticMap(BaseTransform):
             return results
         check_class_count(results.get("num_classes", 0))
         ids = read_segment_ids(results["seg_map_path"])
-        numbers = {part["id"]: i for i, part in enumerate(results["segments_info"])}
-        present, inverse = np.unique(ids, return_inverse=True)
-        codes = [numbers.get(int(segment), VOID - _FIRST_CODE) for segment in present]
-        codes = np.array(codes, np.int32) + _FIRST_CODE
-        results["gt_seg_map"] = codes[inverse.reshape(ids.shape)]
+        codes = {part["id"]: i for i, part in enumerate(results["segments_info"], _FIRST_CODE)}
+        results["gt_seg_map"] = relabel(ids, codes, VOID, np.int32)
         return results
 
 
