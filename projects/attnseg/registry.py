@@ -27,5 +27,7 @@ DATASETS = Registry(
 TRANSFORMS = Registry(
     "transform", parent=root.TRANSFORMS, scope="attnseg", locations=["attnseg.datasets"]
 )
-METRICS = Registry("metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation"])
+METRICS = Registry(
+    "metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation.metrics"]
+)
 HOOKS = Registry("hook", parent=root.HOOKS, scope="attnseg", locations=["attnseg.engine"])

@@ -1,7 +1,15 @@
-"""Metrics for mmdet and mmseg data samples; importing this registers them."""
+"""Metrics for mmdet and mmseg data samples, and what is computed from their statistics.
 
-from attnseg.evaluation.instance_metric import CocoInstanceMetric
-from attnseg.evaluation.panoptic_metric import PanopticMetric
-from attnseg.evaluation.semantic_metric import SemanticMetric
+The metrics are imported on first use: whoever only reads statistics needs no mmdet.
+"""
 
-__all__ = ["CocoInstanceMetric", "PanopticMetric", "SemanticMetric"]
+import importlib
+from typing import Any
+
+_METRICS = ("CocoInstanceMetric", "PanopticMetric", "SemanticMetric")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _METRICS:
+        return getattr(importlib.import_module("attnseg.evaluation.metrics"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -15,6 +15,11 @@ from mmengine.dist import broadcast_object_list, collect_results, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from attnseg.evaluation.bootstrap import Interval, intervals
+from attnseg.evaluation.classes import unique_names
+from attnseg.evaluation.scores import score
+from attnseg.per_image import ImageRef, PerImageTable
+
 ImageKey = tuple[int, int | str, str]
 """Sortable identity of an image: (0 for integer ids and 1 for texts, id, path)."""
 
@@ -46,6 +51,11 @@ def image_key(sample: Mapping[str, Any]) -> ImageKey:
     return (0, int(img_id), path)
 
 
+def _image_id(key: ImageKey) -> int | str | None:
+    kind, img_id, _ = key
+    return img_id if kind == 0 or img_id else None
+
+
 def describe_image(sample: Mapping[str, Any]) -> str:
     """Name a sample in an error message."""
     kind, img_id, path = image_key(sample)
@@ -59,6 +69,16 @@ def merge_entries(entries: Iterable[ImageEntry]) -> list[ImageEntry]:
     for entry in entries:
         unique.setdefault(entry.key, entry)
     return [unique[key] for key in sorted(unique)]
+
+
+def stack_statistics(
+    fields: type[NamedTuple], entries: Sequence[ImageEntry], num_classes: int
+) -> dict[str, np.ndarray]:
+    """Stack statistics that are tuples of arrays (C,): one array (n, C) for each field."""
+    return {
+        name: np.array([entry.stats[i] for entry in entries]).reshape(len(entries), num_classes)
+        for i, name in enumerate(fields._fields)
+    }
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -77,9 +97,14 @@ class PerImageMetric(BaseMetric):
     Attributes:
         settings: Everything that changes the numbers; printed with them, and compared before two
             results are ranked in one table.
+        classwise: Whether the values of single classes are among the metrics; the statistics
+            always have them.
+        table: Statistics of the images of the last evaluation; only on the main process.
     """
 
     settings: dict[str, Any]
+    classwise: bool = False
+    table: PerImageTable | None = None
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Collect the entries of all processes and compute the metrics.
@@ -111,9 +136,42 @@ class PerImageMetric(BaseMetric):
         """Turn entries into metrics; repeated images count once, the order does not matter."""
         return self.summarize(merge_entries(results))
 
-    @abstractmethod
     def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
-        """Compute the metrics from unique, sorted entries."""
+        """Compute the metrics from unique, sorted entries; sets `table`."""
+        self.table = PerImageTable(
+            metric=type(self).__name__,
+            prefix=self.prefix or "",
+            settings=self.settings,
+            classes=tuple(unique_names(self.class_names)),
+            images=tuple(ImageRef(_image_id(entry.key), entry.key[2]) for entry in entries),
+            arrays=self.statistics(entries),
+        )
+        values = {key: float(value[0]) for key, value in score(self.table).items()}
+        self.report(values)
+        return {key: value for key, value in values.items() if self.classwise or "/" not in key}
+
+    @abstractmethod
+    def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
+        """Bring unique, sorted entries into the arrays that the metric's scores are made of."""
+
+    def report(self, values: Mapping[str, float]) -> None:
+        """Write the values that are not of single classes to the run's log."""
+        images = len(self.table.images) if self.table else 0
+        main = ", ".join(f"{key} {value:.4f}" for key, value in values.items() if "/" not in key)
+        self.log(f"{self.settings} on {images} images: {main}")
+
+    def intervals(
+        self, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> dict[str, Interval]:
+        """Bootstrap intervals of the last evaluation's values, keys as in its metrics.
+
+        Empty where nothing was evaluated, and on all processes but the main one. See
+        `attnseg.evaluation.bootstrap.intervals`.
+        """
+        if self.table is None:
+            return {}
+        found = intervals(self.table, resamples, level, seed)
+        return {f"{self.prefix}/{k}" if self.prefix else k: v for k, v in found.items()}
 
     @property
     def class_names(self) -> tuple[str, ...]:

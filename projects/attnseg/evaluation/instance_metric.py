@@ -169,6 +169,10 @@ class CocoInstanceMetric(PerImageMetric):
             if label in things
         ]
 
+    def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
+        """Arrays of the table."""
+        return {}
+
     def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
         """Match and average over the processed images."""
         things = sorted(self._labels().values())

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from mmdet.structures import INSTANCE_OFFSET
 
-from attnseg.evaluation.base import ImageEntry, PerImageMetric, describe_image, image_key
-from attnseg.evaluation.classes import unique_names
-from attnseg.evaluation.functional.area import mean_of_defined
+from attnseg.evaluation.base import (
+    ImageEntry,
+    PerImageMetric,
+    describe_image,
+    image_key,
+    stack_statistics,
+)
 from attnseg.evaluation.functional.panoptic_quality import (
     PanopticStatistics,
     Segment,
-    panoptic_quality,
     pq_statistics,
 )
 from attnseg.evaluation.panoptic_truth import PanopticTruth
@@ -91,31 +94,14 @@ class PanopticMetric(PerImageMetric):
             stats = pq_statistics(pred, segments, gt, gt_segments, num_classes)
             self.results.append(ImageEntry(image_key(sample), stats))
 
-    def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
-        """Add the entries up and average over classes."""
+    def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
+        """Stack the matches: four arrays (n, C), and which classes are things (C,)."""
         num_classes = self._match_classes()
-        total = PanopticStatistics(
-            *(
-                np.sum([e.stats[i] for e in entries], axis=0) if entries else np.zeros(num_classes)
-                for i in range(4)
-            )
-        )
-        quality = panoptic_quality(total)
-        things = np.array(self.truth.is_thing)
-        groups = {"": np.ones_like(things), "_th": things, "_st": ~things}
-        metrics = {
-            f"{name.upper()}{suffix}": mean_of_defined(values[chosen])
-            for suffix, chosen in groups.items()
-            for name, values in quality._asdict().items()
-        }
-        self.log(
-            f"{self.settings} on {len(entries)} images: "
-            + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
-        )
-        if np.isnan(metrics["PQ"]):
+        arrays = stack_statistics(PanopticStatistics, entries, num_classes)
+        return arrays | {"is_thing": np.array(self.truth.is_thing, dtype=bool)}
+
+    def report(self, values: Mapping[str, float]) -> None:
+        """Write the values to the log; warn where no class occurs."""
+        super().report(values)
+        if np.isnan(values["PQ"]):
             self.log("no class occurs in truth or prediction: PQ is NaN.", logging.WARNING)
-        if self.classwise:
-            for label, name in enumerate(unique_names(self.class_names)):
-                for kind, values in quality._asdict().items():
-                    metrics[f"{kind.upper()}/{name}"] = float(values[label])
-        return metrics

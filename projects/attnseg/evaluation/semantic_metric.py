@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from mmdet.structures import INSTANCE_OFFSET
 
-from attnseg.evaluation.base import ImageEntry, PerImageMetric, describe_image, image_key
-from attnseg.evaluation.classes import unique_names
-from attnseg.evaluation.functional.area import (
-    AreaStatistics,
-    area_scores,
-    area_statistics,
-    mean_of_defined,
+from attnseg.evaluation.base import (
+    ImageEntry,
+    PerImageMetric,
+    describe_image,
+    image_key,
+    stack_statistics,
 )
+from attnseg.evaluation.functional.area import AreaStatistics, area_statistics
 from attnseg.evaluation.panoptic_truth import PanopticTruth
 from attnseg.evaluation.predictions import check_labels, class_map, is_void
 from attnseg.registry import METRICS
@@ -115,30 +115,12 @@ class SemanticMetric(PerImageMetric):
             )
         return label
 
-    def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
-        """Add the areas up and average over classes."""
-        names = unique_names(self.class_names)
-        areas = [
-            np.sum([e.stats[i] for e in entries], axis=0)
-            if entries
-            else np.zeros(len(names), dtype=np.int64)
-            for i in range(4)
-        ]
-        scores = area_scores(AreaStatistics(*areas))
-        metrics = {
-            "mIoU": mean_of_defined(scores.iou),
-            "mAcc": mean_of_defined(scores.accuracy),
-            "mDice": mean_of_defined(scores.dice),
-            "aAcc": scores.pixel_accuracy,
-        }
-        self.log(
-            f"{self.settings} on {len(entries)} images: "
-            + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
-        )
-        if np.isnan(metrics["mIoU"]):
+    def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
+        """Stack the areas: four arrays (n, C)."""
+        return stack_statistics(AreaStatistics, entries, len(self.class_names))
+
+    def report(self, values: Mapping[str, float]) -> None:
+        """Write the values to the log; warn where nothing is labelled."""
+        super().report(values)
+        if np.isnan(values["mIoU"]):
             self.log("there is no labelled pixel: mIoU is NaN.", logging.WARNING)
-        if self.classwise:
-            per_class = {"IoU": scores.iou, "Acc": scores.accuracy, "Dice": scores.dice}
-            for kind, values in per_class.items():
-                metrics |= {f"{kind}/{n}": float(v) for n, v in zip(names, values, strict=True)}
-        return metrics

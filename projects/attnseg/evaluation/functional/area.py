@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnseg.evaluation.functional.sums import ratio
+
 
 class AreaStatistics(NamedTuple):
-    """Pixel counts per class, four integer arrays (C,); entries of images add up."""
+    """Pixel counts per class, four arrays (..., C); entries of images add up."""
 
     intersect: np.ndarray
     union: np.ndarray
@@ -15,12 +17,12 @@ class AreaStatistics(NamedTuple):
 
 
 class AreaScores(NamedTuple):
-    """Per-class values (C,) and the pixel accuracy, in [0, 1]; NaN where undefined."""
+    """Per-class values (..., C) and the pixel accuracy (...), in [0, 1]; NaN where undefined."""
 
     iou: np.ndarray
     accuracy: np.ndarray
     dice: np.ndarray
-    pixel_accuracy: float
+    pixel_accuracy: np.ndarray
 
 
 def area_statistics(
@@ -63,22 +65,11 @@ def area_scores(stats: AreaStatistics) -> AreaScores:
     """Compute IoU, accuracy (recall), Dice per class and the accuracy over all pixels.
 
     A class in neither prediction nor label has no IoU and no Dice (NaN); a class that is never
-    labelled has no accuracy. Means over classes leave these out.
+    labelled has no accuracy.
     """
-
-    def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-
-    total = stats.label.sum()
     return AreaScores(
         iou=ratio(stats.intersect, stats.union),
         accuracy=ratio(stats.intersect, stats.label),
         dice=ratio(2 * stats.intersect, stats.pred + stats.label),
-        pixel_accuracy=float(stats.intersect.sum() / total) if total else float("nan"),
+        pixel_accuracy=ratio(stats.intersect.sum(axis=-1), stats.label.sum(axis=-1)),
     )
-
-
-def mean_of_defined(values: np.ndarray) -> float:
-    """Mean without the NaNs; NaN (and no warning) where nothing is defined."""
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")

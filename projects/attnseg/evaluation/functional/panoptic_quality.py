@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnseg.evaluation.functional.sums import ratio
+
 
 class Segment(NamedTuple):
     """Class of a segment; a crowd region is neither to be found nor to be missed."""
@@ -14,7 +16,7 @@ class Segment(NamedTuple):
 
 
 class PanopticStatistics(NamedTuple):
-    """Sums from which PQ follows, per class: four arrays (C,); entries of images add up."""
+    """Sums from which PQ follows, per class: four arrays (..., C); entries of images add up."""
 
     iou: np.ndarray
     tp: np.ndarray
@@ -23,7 +25,7 @@ class PanopticStatistics(NamedTuple):
 
 
 class PanopticQuality(NamedTuple):
-    """Per-class values (C,) in [0, 1]; NaN where a class is in neither map of any image."""
+    """Per-class values (..., C) in [0, 1]; NaN where a class is in neither map of any image."""
 
     pq: np.ndarray
     sq: np.ndarray
@@ -113,9 +115,8 @@ def panoptic_quality(stats: PanopticStatistics) -> PanopticQuality:
     SQ of a class without a match is 0, as in the COCO evaluation.
     """
     weight = stats.tp + 0.5 * stats.fp + 0.5 * stats.fn
-    present = weight > 0
-    nan = np.full(weight.shape, np.nan)
-    pq = np.divide(stats.iou, weight, out=nan.copy(), where=present)
-    rq = np.divide(stats.tp, weight, out=nan.copy(), where=present)
-    sq = np.where(present, stats.iou / np.maximum(stats.tp, 1), np.nan)
-    return PanopticQuality(pq, sq, rq)
+    return PanopticQuality(
+        pq=ratio(stats.iou, weight),
+        sq=np.where(weight > 0, stats.iou / np.maximum(stats.tp, 1), np.nan),
+        rq=ratio(stats.tp, weight),
+    )

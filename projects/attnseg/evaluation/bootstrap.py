@@ -1,0 +1,158 @@
+"""Image-level bootstrap: how much a result depends on which images the data set happens to have.
+
+The images are drawn with replacement, as many as there are, and the metric is computed again from
+the per-image statistics; percentiles of these values are the interval (Efron and Tibshirani, "An
+Introduction to the Bootstrap", 1993, section 13.3). Two runs on the same images are compared on
+the same draws, so that what makes an image hard for both cancels out.
+
+An interval says nothing about the spread over training seeds.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnseg.evaluation.scores import score
+from attnseg.per_image import PerImageTable, image_names
+
+METHOD = "image bootstrap, percentile"
+_CHUNK = 100
+
+
+class Interval(NamedTuple):
+    """A value and the bounds of its interval; NaN where nothing is defined."""
+
+    value: float
+    low: float
+    high: float
+
+
+class PairedDifference(NamedTuple):
+    """Run A against run B on the same images.
+
+    Attributes:
+        a: Value of A.
+        b: Value of B.
+        delta: A - B.
+        low: Lower bound of the difference.
+        high: Upper bound of the difference.
+        probability: Share of the resamples with A > B, ties counted half.
+    """
+
+    a: float
+    b: float
+    delta: float
+    low: float
+    high: float
+    probability: float
+
+
+def resample_weights(images: int, resamples: int, seed: int) -> NDArray[np.int32]:
+    """Draw bootstrap samples: how often each image occurs in each (R, n); rows sum to n.
+
+    Raises:
+        ValueError: If there is no image or no resample.
+    """
+    if images < 1 or resamples < 1:
+        raise ValueError(f"cannot draw {resamples} resamples of {images} images: both need 1.")
+    generator = np.random.default_rng(seed)
+    weights = np.empty((resamples, images), dtype=np.int32)
+    for row in weights:
+        row[:] = np.bincount(generator.integers(0, images, images), minlength=images)
+    return weights
+
+
+def intervals(
+    table: PerImageTable, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """Value and bootstrap interval of everything that a metric reports.
+
+    Resamples that do not define a value (no object of a rare class was drawn) are left out of its
+    interval.
+
+    Args:
+        table: Statistics of one metric.
+        resamples: Number R of draws; 1000 give bounds that are stable to some percent of their
+            distance.
+        level: Share of the resamples inside, in (0, 1).
+        seed: Of the draws; the same seed gives the same interval.
+
+    Raises:
+        ValueError: If ``level`` is outside (0, 1), or there is no resample.
+    """
+    _check_level(level)
+    values = {key: float(value[0]) for key, value in score(table).items()}
+    if not table.images:
+        return {key: Interval(value, np.nan, np.nan) for key, value in values.items()}
+    drawn = _resampled(table, resample_weights(len(table.images), resamples, seed))
+    return {key: Interval(value, *_bounds(drawn[key], level)) for key, value in values.items()}
+
+
+def paired_differences(
+    table_a: PerImageTable,
+    table_b: PerImageTable,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, PairedDifference]:
+    """Compare two runs on the same images, for every value that both report.
+
+    Raises:
+        ValueError: If the metrics, their settings, the classes or the images differ; says how.
+    """
+    _check_level(level)
+    order = _pair(table_a, table_b)
+    weights = resample_weights(len(table_a.images), resamples, seed)
+    exact_a, exact_b = score(table_a), score(table_b)
+    drawn_a, drawn_b = _resampled(table_a, weights), _resampled(table_b, weights[:, order])
+    result = {}
+    for key in exact_a:
+        delta = drawn_a[key] - drawn_b[key]
+        known = delta[~np.isnan(delta)]
+        better = float(((known > 0) + 0.5 * (known == 0)).mean()) if known.size else np.nan
+        a, b = float(exact_a[key][0]), float(exact_b[key][0])
+        result[key] = PairedDifference(a, b, a - b, *_bounds(delta, level), better)
+    return result
+
+
+def _pair(table_a: PerImageTable, table_b: PerImageTable) -> list[int]:
+    """For each image of B, its position in A."""
+    for what in ("metric", "settings", "classes"):
+        a, b = getattr(table_a, what), getattr(table_b, what)
+        if a != b:
+            raise ValueError(
+                f"the runs differ in their {what}: {a} and {b}; compare like with like."
+            )
+    names_a, names_b = image_names(table_a), image_names(table_b)
+    only_a, only_b = sorted(set(names_a) - set(names_b)), sorted(set(names_b) - set(names_a))
+    if only_a or only_b:
+        raise ValueError(
+            f"the runs were evaluated on different images: {len(only_a)} only in A "
+            f"({', '.join(only_a[:3])}), {len(only_b)} only in B ({', '.join(only_b[:3])})."
+        )
+    if len(set(names_a)) != len(names_a) or not names_a:
+        raise ValueError("the runs have no images, or several of one name: nothing can be paired.")
+    position = {name: index for index, name in enumerate(names_a)}
+    return [position[name] for name in names_b]
+
+
+def _resampled(
+    table: PerImageTable, weights: NDArray[np.integer]
+) -> dict[str, NDArray[np.float64]]:
+    # In parts, so that statistics of many classes and images stay small.
+    parts = [score(table, weights[i : i + _CHUNK]) for i in range(0, len(weights), _CHUNK)]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _bounds(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return np.nan, np.nan
+    low, high = np.quantile(known, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} is not between 0 and 1; 0.95 is usual.")
