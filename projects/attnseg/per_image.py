@@ -8,7 +8,9 @@ one JSON text; reading it runs no code.
 import io
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,11 @@ from attnseg._atomic import to_plain, write_bytes
 
 FORMAT = 1
 _HEADER = "header"
+# What reading an archive with changed bytes can raise.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError),
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, MemoryError),
+)
 
 
 class ImageRef(NamedTuple):
@@ -127,7 +134,7 @@ def read_tables(path: str | Path) -> dict[str, PerImageTable]:
                 )
                 for index, entry in enumerate(content["tables"])
             }
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"'{path}' is damaged or no file of per-image statistics "
             f"({type(error).__name__}: {error}). Evaluate the checkpoint again."

@@ -16,12 +16,13 @@ def weighted_sum(weights: NDArray[np.integer], values: NDArray) -> Array:
     Returns:
         Sums (R, ...), float64: exact for integers below 2^53.
     """
-    flat = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    values = np.asarray(values, dtype=np.float64)
     if len(weights) == 1:
         # A matrix product adds in another order with other numbers of threads; the value that a
         # run reports must not depend on them.
-        return (weights[0][:, None] * flat).sum(axis=0).reshape(1, *values.shape[1:])
-    return (weights.astype(np.float64) @ flat).reshape(len(weights), *values.shape[1:])
+        counts = weights[0].reshape(-1, *[1] * (values.ndim - 1))
+        return (counts * values).sum(axis=0, keepdims=True)
+    return np.tensordot(weights.astype(np.float64), values, axes=1)
 
 
 def weighted_mean(weights: NDArray[np.integer], values: NDArray) -> Array:
