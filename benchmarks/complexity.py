@@ -20,9 +20,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from attnseg.apis.complexity import Inputs, count, latencies
 from attnseg.apis.experiment import find_config
 from attnseg.compat import setup_env
+from attnseg.engine.complexity import Inputs, count, latencies
 from attnseg.registry import MODELS
 
 PRESETS = ["paper", "code", "small"]

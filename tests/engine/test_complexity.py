@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from attnseg.apis.complexity import count, latencies, latency
+from attnseg.engine.complexity import count, latencies, latency
 from attnseg.layers import MaskAttention
 
 
