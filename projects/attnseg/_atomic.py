@@ -4,12 +4,18 @@ Data goes to a temporary file in the same folder, is flushed to the disk and
 then renamed over the target, which POSIX does in one step.
 """
 
+import errno
 import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# What file systems without hard links answer.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -19,23 +25,35 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         OSError: The folder cannot be written; ``path`` is then unchanged.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A rename would replace a link by a file and leave its target stale.
     target = path.resolve() if path.is_symlink() else path
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _file_mode(target))
+    with _temporary_file(target, data) as temporary:
         os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     _sync_folder(target.parent)
+
+
+def create_bytes(path: str | Path, data: bytes) -> None:
+    """Write a new file atomically, never over another; parent folders are created.
+
+    Of several processes that create the same path at once, exactly one succeeds.
+
+    Raises:
+        FileExistsError: ``path`` is taken, be it by a broken link; its content is unchanged.
+        OSError: The folder cannot be written; there is then no file.
+    """
+    path = Path(path)
+    with _temporary_file(path, data) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise FileExistsError(f"'{path}' exists; it is not written over.") from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # The name is reserved first: readers may see an empty file for a moment.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.replace(temporary, path)
+    _sync_folder(path.parent)
 
 
 def write_text(path: str | Path, text: str, encoding: str = "utf-8") -> None:
@@ -77,6 +95,24 @@ def to_plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return to_plain(value.tolist())
     raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r:.80}")
+
+
+@contextmanager
+def _temporary_file(target: Path, data: bytes) -> Iterator[str]:
+    """A file beside ``target`` with the data on the disk; gone at the end if it still exists."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
+    )
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _file_mode(target))
+        yield temporary
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def _file_mode(target: Path) -> int:
