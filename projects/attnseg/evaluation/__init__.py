@@ -6,7 +6,7 @@ The metrics are imported on first use: whoever only reads statistics needs no mm
 import importlib
 from typing import Any
 
-_METRICS = ("CocoInstanceMetric", "PanopticMetric", "SemanticMetric")
+_METRICS = ("CellMetric", "CocoInstanceMetric", "PanopticMetric", "SemanticMetric")
 
 
 def __getattr__(name: str) -> Any:

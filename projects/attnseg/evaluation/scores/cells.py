@@ -16,10 +16,11 @@ Array = NDArray[np.float64]
 def cell_scores(table: PerImageTable, weights: NDArray[np.integer]) -> dict[str, Array]:
     """Compute F1, AP, precision and recall at each IoU threshold and their means, and AJI.
 
-    AP is TP / (TP + FP + FN) as in cell papers (Stringer et al., Nature Methods 2021). Each is the mean over images, as in the NeurIPS-CellSeg challenge and in Cellpose, and once
-    more from the sums over all images (``F1_pooled``). An image with neither true nor predicted
-    cells has no value (NaN) and is left out of the mean; where only one of them has cells, all
-    values of the image are 0. Classes have ``F1``, ``AP`` and ``AJI``, means over images.
+    AP is TP / (TP + FP + FN) as in cell papers (Stringer et al., Nature Methods 2021). Each
+    is the mean over images, as in the NeurIPS-CellSeg challenge and in Cellpose, and once more
+    from the sums over all images (``F1_pooled``). An image with neither true nor predicted cells
+    has no value (NaN) and is left out of the mean; where only one of them has cells, all values of
+    the image are 0. Classes have ``F1``, ``AP`` and ``AJI``, means over images.
     """
     arrays = table.arrays
     tp = arrays["tp"].astype(np.float64)
@@ -57,6 +58,7 @@ def threshold_name(threshold: float) -> str:
 
 def _rates(tp: Array, truth: Array, pred: Array) -> dict[str, Array]:
     """Ratios of counts (..., G, T); ``truth`` and ``pred`` are (..., G, 1)."""
+    tp, truth, pred = np.broadcast_arrays(tp, truth, pred)
     some = truth + pred > 0
     return {
         "F1": ratio(2 * tp, truth + pred),
