@@ -14,6 +14,9 @@ def main() -> None:
     parser = run_parser(__doc__)
     parser.add_argument("checkpoint", help="weights to evaluate (.pth or .safetensors)")
     parser.add_argument("--show-dir", help="draw the predictions into this folder")
+    parser.add_argument(
+        "--save-predictions", metavar="DIR", help="write the predictions into this folder"
+    )
     parser.add_argument("--tta", action="store_true", help="merge predictions of flipped images")
     run_test(build_config(**parse_run(parser)))
 

@@ -17,6 +17,7 @@ custom_hooks = [
     dict(type="mmdet.NumClassCheckHook"),
     dict(type="attnseg.InvalidLossHook"),
     dict(type="attnseg.ResultHook"),
+    dict(type="attnseg.RecordHook"),
 ]
 vis_backends = [dict(type="LocalVisBackend")]
 log_level = "INFO"

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_RECORDERS = ("ResultHook", "RecordHook")
+
+
 def config_folders(package: str = "attnseg") -> list[Path]:
     """Where the configs of an installed package lie; the checkout's own folder comes first."""
     try:
@@ -87,6 +90,7 @@ def build_config(
     max_iters: int | None = None,
     max_epochs: int | None = None,
     tta: bool = False,
+    save_predictions: str | Path | None = None,
 ) -> Any:
     """Read a config and apply what the command line says; files are checked at once.
 
@@ -105,6 +109,7 @@ def build_config(
         max_iters: Length of the training; see :func:`shorten_training`.
         max_epochs: The same for a config that counts epochs.
         tta: Test with flips; see :func:`with_tta`.
+        save_predictions: Where a test writes its predictions, for submissions and pictures.
 
     Returns:
         The ``mmengine.Config`` for a Runner.
@@ -138,6 +143,8 @@ def build_config(
     _choose_checkpoint(cfg, resume, checkpoint)
     if show_dir is not None:
         _draw_into(cfg, Path(show_dir))
+    if save_predictions is not None:
+        _save_predictions(cfg, Path(save_predictions))
     if tta:
         with_tta(cfg)
     return cfg
@@ -190,6 +197,7 @@ def _build_runner(cfg: Any) -> Any:
     from mmengine.runner import Runner
 
     set_run_folder(cfg.work_dir)
+    _leave_records(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
 
 
@@ -275,6 +283,27 @@ def _draw_into(cfg: Any, folder: Path) -> None:
             cfg.visualizer.save_dir = str(folder)
             return
     raise UsageError(f"--show-dir: {cfg.filename} has no visualization hook to draw with.")
+
+
+def _leave_records(cfg: Any) -> None:
+    """Have any config's run leave its result and record, as ours do."""
+    from attnseg.engine.config_hash import type_name
+
+    present = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]
+    names = {type_name(hook) for hook in present}
+    missing = [{"type": f"attnseg.{name}"} for name in _RECORDERS if name not in names]
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), *missing]
+
+
+def _save_predictions(cfg: Any, folder: Path) -> None:
+    evaluators = cfg.get("test_evaluator")
+    if not evaluators:
+        raise UsageError(f"--save-predictions: {cfg.filename} has no test_evaluator to add to.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--save-predictions: '{folder}' is a file; give a folder.")
+    listed = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    writer = {"type": "attnseg.PredictionWriter", "out_dir": str(folder)}
+    cfg.test_evaluator = [*listed, writer]
 
 
 def _check_data(cfg: Any, loaders: tuple[str, ...]) -> None:

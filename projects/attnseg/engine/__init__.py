@@ -1,5 +1,5 @@
-"""Hooks, weight loading and run files."""
+"""Hooks, weight loading, run files, and what a run costs."""
 
-from attnseg.engine.hooks import InvalidLossHook, ProgressHook, ResultHook
+from attnseg.engine.hooks import InvalidLossHook, ProgressHook, RecordHook, ResultHook
 
-__all__ = ["InvalidLossHook", "ProgressHook", "ResultHook"]
+__all__ = ["InvalidLossHook", "ProgressHook", "RecordHook", "ResultHook"]

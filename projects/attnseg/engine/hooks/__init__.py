@@ -2,6 +2,7 @@
 
 from attnseg.engine.hooks.invalid_loss import InvalidLossHook
 from attnseg.engine.hooks.progress import ProgressHook
+from attnseg.engine.hooks.record import RecordHook
 from attnseg.engine.hooks.result import ResultHook
 
-__all__ = ["InvalidLossHook", "ProgressHook", "ResultHook"]
+__all__ = ["InvalidLossHook", "ProgressHook", "RecordHook", "ResultHook"]

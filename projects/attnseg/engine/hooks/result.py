@@ -1,4 +1,4 @@
-"""The record of an evaluation: ``result.json`` in the run folder."""
+"""The latest evaluation: ``result.json`` and ``per_image.npz`` in the run folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,11 @@ from mmengine.runner import Runner
 from attnseg import __version__
 from attnseg.compat import set_run_folder
 from attnseg.engine.atomic import write_json
+from attnseg.engine.evaluators import tables_of
+from attnseg.per_image import write_tables
 from attnseg.registry import HOOKS
+
+_PER_IMAGE = "per_image.npz"
 
 
 @HOOKS.register_module()
@@ -22,7 +26,9 @@ class ResultHook(Hook):
     The file holds every metric unrounded, with what is needed to read it: the
     evaluators and their settings, the config, the seed, the package version and
     the training progress; a test also names its checkpoint. The last evaluation
-    wins; ``mode`` says which it was.
+    wins; ``mode`` says which it was. RecordHook keeps what each run ended with.
+
+    Metrics that keep statistics of each image have them written to ``per_image.npz`` beside it.
 
     Args:
         file_name: Name of the file in the run folder.
@@ -47,6 +53,14 @@ class ResultHook(Hook):
 
     @master_only
     def _write(self, runner: Runner, mode: str, metrics: dict[str, float] | None) -> None:
+        folder = Path(runner.work_dir)
+        loop = runner.val_loop if mode == "val" else runner.test_loop
+        tables = tables_of(loop.evaluator.metrics)
+        if tables:
+            write_tables(folder / _PER_IMAGE, tables)
+        else:
+            # That of an earlier evaluation does not belong to this result.
+            (folder / _PER_IMAGE).unlink(missing_ok=True)
         record = {
             "mode": mode,
             "metrics": dict(metrics or {}),
@@ -59,8 +73,9 @@ class ResultHook(Hook):
             "epoch": runner.epoch,
             "iter": runner.iter,
             "attnseg_version": __version__,
+            "per_image": _PER_IMAGE if tables else None,
         }
-        write_json(Path(runner.work_dir) / self.file_name, record)
+        write_json(folder / self.file_name, record)
 
 
 def _evaluator(runner: Runner, mode: str) -> Any:
