@@ -1,10 +1,15 @@
 """SemanticMetric and its pure functions against a naive confusion matrix."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmseg.evaluation import IoUMetric
+from PIL import Image
 
 from attnseg.evaluation import SemanticMetric
 from attnseg.evaluation.functional import AreaStatistics, area_scores, area_statistics
@@ -140,3 +145,83 @@ def test_statistics_add_up() -> None:
     whole = area_statistics(pred.reshape(1, -1), label.reshape(1, -1), 4, 255)
     np.testing.assert_array_equal(summed, whole)
     assert area_scores(summed).pixel_accuracy == (pred == label).mean()
+
+
+def _camvid(data_root: Path | None) -> list[np.ndarray]:
+    """CamVid's val labels, or generated ones of uneven classes where there is no data."""
+    if data_root is not None:
+        folder = data_root / "camvid11" / "annotations" / "val"
+        return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+    rng = np.random.default_rng(0)
+    maps = np.minimum(rng.exponential(2, (10, 45, 60)).astype(np.uint8), 10)
+    maps[rng.random(maps.shape) < 0.05] = 255
+    return list(np.kron(maps, np.ones((1, 8, 8), dtype=np.uint8)))
+
+
+def test_agrees_with_mmseg(data_root, evaluate) -> None:
+    """All figures of mmseg's IoUMetric from its areas: it sums in float32 and rounds."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for index, label in enumerate(_camvid(data_root)):
+        other = rng.integers(0, 11, label.shape)
+        noisy = rng.random(label.shape) < rng.uniform(0.02, 0.5)
+        # Void pixels need a predicted class for mmseg.
+        pred = np.where(noisy | (label == 255), other, np.roll(label, 3, 1) % 255 % 11)
+        samples.append(_sample(index, pred, label.astype(np.int64)))
+    classes = tuple(f"c{i}" for i in range(12))
+    values = evaluate(SemanticMetric(classwise=True), classes, samples)
+
+    theirs = IoUMetric(iou_metrics=["mIoU", "mDice"])
+    theirs.dataset_meta = {"classes": classes}
+    theirs.process({}, samples)
+    totals = [sum(area.double() for area in areas) for areas in zip(*theirs.results, strict=True)]
+    expected = theirs.total_area_to_metrics(*totals, ["mIoU", "mDice"])
+    assert values["aAcc"] == pytest.approx(float(expected["aAcc"]), abs=1e-9)
+    for kind in ("IoU", "Acc", "Dice"):
+        per_class = np.asarray(expected[kind], dtype=np.float64)
+        found = [values[f"{kind}/{name}"] for name in classes]
+        assert found == pytest.approx(per_class, abs=1e-9, nan_ok=True)
+        assert values[f"m{kind}"] == pytest.approx(np.nanmean(per_class), abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "offset", "bits"), [(11, 0, 8), (150, 1, 8), (300, 0, 16)])
+def test_predictions_in_files(evaluate, tmp_path: Path, count: int, offset: int, bits: int) -> None:
+    rng = np.random.default_rng(0)
+    classes = tuple(f"c{i}" for i in range(count))
+    label = rng.integers(0, count, (13, 37))
+    pred = np.where(rng.random(label.shape) < 0.3, 65535, label)
+    samples = [_sample(i, np.roll(pred, i, 0), label) for i in range(2)]
+    metric = SemanticMetric(65535, output_dir=str(tmp_path / "out"), label_offset=offset)
+    values = evaluate(metric, classes, samples)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+    read = cv2.imread(str(tmp_path / "out" / "0.png"), cv2.IMREAD_UNCHANGED)
+    assert read.dtype == f"uint{bits}"
+    void = 0 if offset else 2**bits - 1
+    np.testing.assert_array_equal(read, np.where(pred == 65535, void, pred + offset))
+    # The value from the files is the value that was reported.
+    again = [
+        cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.int64) - offset
+        for path in sorted((tmp_path / "out").iterdir())
+    ]
+    samples = [_sample(i, np.where((m >= 0) & (m < count), m, count), label)
+               for i, m in enumerate(again)]  # fmt: skip
+    assert evaluate(SemanticMetric(65535), classes, samples) == values
+
+
+def test_predictions_of_one_name_are_refused(evaluate, tmp_path: Path) -> None:
+    zeros = np.zeros((4, 6), int)
+    samples = [_sample(0, zeros, zeros) | {"img_path": f"{city}/a.jpg"} for city in "xy"]
+    metric = SemanticMetric(output_dir=str(tmp_path))
+    with pytest.raises(ValueError, match=r"'y/a\.jpg' and 'x/a\.jpg' would both be 'a\.png'"):
+        evaluate(metric, ("a",), samples)
+    # On two processes each of them is written before anyone knows of the other.
+    metrics = [SemanticMetric(output_dir=str(tmp_path)) for _ in samples]
+    for one, sample in zip(metrics, samples, strict=True):
+        one.dataset_meta = {"classes": ("a",)}
+        one.process(None, [sample])
+    with pytest.raises(ValueError, match=r"would both be 'a\.png'"):
+        metrics[0].compute_metrics(metrics[0].results + metrics[1].results)
+    # A repeated image is no second one.
+    assert evaluate(SemanticMetric(output_dir=str(tmp_path)), ("a",), [samples[0]] * 2)["mIoU"] == 1
+    with pytest.raises(ValueError, match="label_offset=1 is for the files in 'output_dir'"):
+        SemanticMetric(label_offset=1)

@@ -6,7 +6,14 @@ The metrics are imported on first use: whoever only reads statistics needs no mm
 import importlib
 from typing import Any
 
-_METRICS = ("CellMetric", "CocoInstanceMetric", "PanopticMetric", "SemanticMetric")
+_METRICS = (
+    "BoundaryMetric",
+    "CellMetric",
+    "CocoInstanceMetric",
+    "PanopticMetric",
+    "PredictionWriter",
+    "SemanticMetric",
+)
 
 
 def __getattr__(name: str) -> Any:

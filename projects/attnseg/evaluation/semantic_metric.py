@@ -2,21 +2,21 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.structures import INSTANCE_OFFSET
 
 from attnseg.evaluation.base import (
     ImageEntry,
+    ImageKey,
     PerImageMetric,
-    describe_image,
     image_key,
     stack_statistics,
 )
+from attnseg.evaluation.class_maps import ClassMaps
 from attnseg.evaluation.functional.area import AreaStatistics, area_statistics
-from attnseg.evaluation.panoptic_truth import PanopticTruth
-from attnseg.evaluation.predictions import check_labels, class_map, is_void
+from attnseg.evaluation.submission.class_png import class_png_type, write_class_png
 from attnseg.registry import METRICS
 
 
@@ -36,6 +36,11 @@ class SemanticMetric(PerImageMetric):
         ignore_index: Value of unlabelled pixels in the truth.
         ann_file: Panoptic json; needs ``seg_prefix``.
         seg_prefix: Folder of its PNG files.
+        output_dir: Folder for the predictions as PNG files, one an image, with the image's name
+            (else its id): 8 bits where all values fit, 16 bits where they do not, and one value
+            for void. Existing files are replaced.
+        label_offset: Added to the labels in these files; 1 for servers that keep 0 for void, as
+            ADE20K's. Void is 0 then, and the type's highest value (255 or 65535) without it.
         classwise: Also report ``IoU/<class>``, ``Acc/<class>`` and ``Dice/<class>``.
         prefix: Put before the names of the metrics.
         collect_device: 'cpu' or 'gpu': how the processes exchange their entries.
@@ -44,7 +49,8 @@ class SemanticMetric(PerImageMetric):
     Raises:
         FileNotFoundError: If the json or the folder does not exist.
         ValueError: If only one of ``ann_file`` and ``seg_prefix`` is given; later, if
-            ``ignore_index`` is a class, if sizes differ, or if labels are outside the classes.
+            ``ignore_index`` is a class, if sizes differ, if labels are outside the classes, or if
+            two images would be written to one file.
     """
 
     def __init__(
@@ -54,69 +60,64 @@ class SemanticMetric(PerImageMetric):
         classwise: bool = False,
         ann_file: str | None = None,
         seg_prefix: str | None = None,
+        output_dir: str | None = None,
+        label_offset: int = 0,
         collect_device: str = "cpu",
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
-        if (ann_file is None) != (seg_prefix is None):
-            raise ValueError("SemanticMetric needs 'ann_file' and 'seg_prefix' together.")
-        self.truth = PanopticTruth(ann_file, seg_prefix) if ann_file and seg_prefix else None
-        self.ignore_index = ignore_index
+        if label_offset < 0 or (label_offset and output_dir is None):
+            raise ValueError(
+                f"label_offset={label_offset} is for the files in 'output_dir': give that folder, "
+                "and an offset of 0 or more."
+            )
+        self.maps = ClassMaps("SemanticMetric", ignore_index, ann_file, seg_prefix)
         self.classwise = classwise
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.label_offset = label_offset
+        self._written: dict[str, ImageKey] = {}
         self.settings = {
             "metric": "dataset-level areas",
             "ignore_index": ignore_index,
-            "truth": "panoptic" if self.truth else "gt_sem_seg",
+            "truth": self.maps.source,
         }
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Reduce each image to four areas per class."""
-        classes = self.class_names
-        num_classes = len(classes)
-        if 0 <= self.ignore_index < num_classes:
-            raise ValueError(
-                f"ignore_index={self.ignore_index} is a class label: there are {num_classes} "
-                "classes. Mark void in the label maps by another value, for instance 65535."
-            )
-        if self.truth:
-            self.truth.set_classes(classes, self.dataset_meta)
+        """Reduce each image to four areas per class; write its prediction if asked to."""
+        self.maps.set_classes(self.class_names, self.dataset_meta)
         for sample in data_samples:
-            pred = self._prediction(sample, num_classes)
-            label = self._label(sample, pred.shape)
-            try:
-                stats = area_statistics(pred, label, num_classes, self.ignore_index)
-            except ValueError as error:
-                raise ValueError(f"{describe_image(sample)}: {error}") from error
+            pred, label = self.maps.read(sample)
+            stats = area_statistics(pred, label, self.maps.num_classes, self.maps.ignore_index)
+            if self.output_dir is not None:
+                self._write(sample, pred)
             self.results.append(ImageEntry(image_key(sample), stats))
 
-    def _prediction(self, sample: Mapping[str, Any], num_classes: int) -> np.ndarray:
-        pred, source = class_map(sample, "pred_sem_seg"), "pred_sem_seg"
-        if pred is None:
-            pred, source = class_map(sample, "pred_panoptic_seg"), "pred_panoptic_seg"
-            if pred is None:
-                raise KeyError(
-                    f"{describe_image(sample)} has neither 'pred_sem_seg' nor "
-                    "'pred_panoptic_seg': SemanticMetric needs a model that predicts one."
-                )
-            pred = pred % INSTANCE_OFFSET
-        own_void = sample[source].get("ignore_index")
-        void = is_void(pred, num_classes, self.ignore_index, own_void)
-        check_labels(pred, void, num_classes, sample)
-        return pred
-
-    def _label(self, sample: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
-        if self.truth:
-            return self.truth.semantic_map(sample.get("img_id"), size, self.ignore_index)
-        label = class_map(sample, "gt_sem_seg")
-        if label is None:
-            raise KeyError(
-                f"{describe_image(sample)} has no 'gt_sem_seg': load annotations in the test "
-                "pipeline, or give the metric 'ann_file' and 'seg_prefix' of a panoptic json."
-            )
-        return label
+    def _write(self, sample: Mapping[str, Any], pred: np.ndarray) -> None:
+        """Write the map of a sample, named after its image."""
+        key = image_key(sample)
+        name = _file_name(key)
+        if self._written.setdefault(name, key) != key:
+            raise ValueError(_same_name(name, [key, self._written[name]]))
+        num_classes = self.maps.num_classes
+        highest = int(np.iinfo(class_png_type(num_classes, self.label_offset)).max)
+        write_class_png(
+            self.output_dir / name,
+            pred,
+            num_classes,
+            self.label_offset,
+            void=0 if self.label_offset else highest,
+        )
 
     def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
         """Stack the areas: four arrays (n, C)."""
+        if self.output_dir is not None:
+            # Another process may have written an image of the same name.
+            keys: dict[str, list[ImageKey]] = {}
+            for entry in entries:
+                keys.setdefault(_file_name(entry.key), []).append(entry.key)
+            for name, same in keys.items():
+                if len(same) > 1:
+                    raise ValueError(_same_name(name, same))
         return stack_statistics(AreaStatistics, entries, len(self.class_names))
 
     def report(self, values: Mapping[str, float]) -> None:
@@ -124,3 +125,15 @@ class SemanticMetric(PerImageMetric):
         super().report(values)
         if np.isnan(values["mIoU"]):
             self.log("there is no labelled pixel: mIoU is NaN.", logging.WARNING)
+
+
+def _file_name(key: ImageKey) -> str:
+    return f"{Path(key[2]).stem or key[1]}.png"
+
+
+def _same_name(name: str, keys: Sequence[ImageKey]) -> str:
+    images = " and ".join(f"'{key[2] or key[1]}'" for key in keys[:2])
+    return (
+        f"'output_dir' of SemanticMetric: the predictions of {images} would both be '{name}'. "
+        "Write predictions with attnseg.PredictionWriter, which keeps them apart."
+    )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from attnseg.evaluation.scores.boundary import boundary_scores
 from attnseg.evaluation.scores.cells import cell_scores
 from attnseg.evaluation.scores.panoptic import panoptic_scores
 from attnseg.evaluation.scores.semantic import semantic_scores
@@ -18,6 +19,7 @@ Weights = NDArray[np.integer]
 Scorer = Callable[[PerImageTable, Weights], dict[str, NDArray[np.float64]]]
 
 SCORERS: dict[str, Scorer] = {
+    "BoundaryMetric": boundary_scores,
     "CellMetric": cell_scores,
     "PanopticMetric": panoptic_scores,
     "SemanticMetric": semantic_scores,
