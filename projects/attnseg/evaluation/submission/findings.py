@@ -1,0 +1,66 @@
+"""What a validation found: counted by kind, with a few examples of each."""
+
+from dataclasses import dataclass, field
+
+EXAMPLES = 5
+
+
+@dataclass
+class Finding:
+    """One kind of defect.
+
+    Attributes:
+        kind: What is wrong and what the server asks for.
+        is_error: Whether the server refuses the file or scores it wrongly.
+        count: How often it was found.
+        examples: The first names.
+    """
+
+    kind: str
+    is_error: bool
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        level = "error" if self.is_error else "warning"
+        more = ", ..." if self.count > len(self.examples) else ""
+        return f"{level}: {self.kind} ({self.count}x): {', '.join(self.examples)}{more}"
+
+
+class Findings:
+    """Collects defects; memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, bool], Finding] = {}
+
+    def error(self, kind: str, example: object) -> None:
+        """Record what makes the file invalid."""
+        self._add(kind, example, True)
+
+    def warn(self, kind: str, example: object) -> None:
+        """Record what is probably not meant, but accepted."""
+        self._add(kind, example, False)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Kinds that make the file invalid, in the order in which they were found."""
+        return [finding for finding in self._found.values() if finding.is_error]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """Kinds that do not."""
+        return [finding for finding in self._found.values() if not finding.is_error]
+
+    def _add(self, kind: str, example: object, is_error: bool) -> None:
+        finding = self._found.setdefault((kind, is_error), Finding(kind, is_error))
+        finding.count += 1
+        if len(finding.examples) < EXAMPLES:
+            finding.examples.append(str(example))
+
+
+class InvalidSubmission(ValueError):
+    """A packed file that its own validation refuses; nothing was left on the disk."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__("; ".join(str(finding) for finding in findings.errors))
+        self.findings = findings
