@@ -19,6 +19,7 @@ from attnseg.evaluation.functional.average_precision import (
     ApTable,
     evaluate_detections,
 )
+from attnseg.evaluation.functional.matching import ImageMatches, area_limits, match_image
 from attnseg.evaluation.instance_truth import InstanceTruth, Record, sample_objects, xywh
 from attnseg.evaluation.masks import encode_masks, mask_areas
 from attnseg.registry import METRICS
@@ -124,11 +125,21 @@ class CocoInstanceMetric(PerImageMetric):
             else:
                 size = (int(sample["ori_shape"][0]), int(sample["ori_shape"][1]))
                 objects = sample_objects(sample, size, self.iou_type, owner)
+                self._check_labels([o["category_id"] for o in objects], f"The truth of {owner}")
                 objects = [o for o in objects if o["category_id"] in labels.values()]
+            detections = self._detections(sample, size, set(labels.values()), owner)
+            matches = match_image(
+                objects,
+                detections,
+                self.settings["max_dets"][-1],
+                area_limits(self.settings["area_ranges"]),
+                self.iou_type,
+            )
             stats = {
                 "size": size,
                 "objects": objects,
-                "detections": self._detections(sample, size, set(labels.values()), owner),
+                "detections": detections,
+                "matches": matches,
             }
             self.results.append(ImageEntry(image_key(sample), stats))
 
@@ -139,11 +150,11 @@ class CocoInstanceMetric(PerImageMetric):
         if pred is None:
             raise KeyError(f"{owner} has no 'pred_instances': the model predicts no instances.")
         labels, scores = (to_numpy(pred[k]).ravel().tolist() for k in ("labels", "scores"))
-        wrong = [label for label in labels if not 0 <= label < len(self.class_names)]
-        if wrong:
+        self._check_labels(labels, f"The prediction of {owner}")
+        if np.isnan(scores).any():
             raise ValueError(
-                f"The prediction of {owner} has label {wrong[0]}, but the data set has "
-                f"{len(self.class_names)} classes: does the head have the same number of classes?"
+                f"The prediction of {owner} has a score that is NaN: detections cannot be sorted. "
+                "Did the training diverge, or half precision overflow?"
             )
         if self.iou_type == "segm":
             if pred.get("masks") is None:
@@ -169,12 +180,52 @@ class CocoInstanceMetric(PerImageMetric):
             if label in things
         ]
 
+    def _check_labels(self, labels: Sequence[int], what: str) -> None:
+        wrong = [label for label in labels if not 0 <= label < len(self.class_names)]
+        if wrong:
+            raise ValueError(
+                f"{what} has label {wrong[0]}, but the data set has {len(self.class_names)} "
+                "classes: do the data set and the head have the same ones?"
+            )
+
     def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
-        """Arrays of the table."""
-        return {}
+        """Join the matches of the images, see `attnseg.evaluation.scores.instances`."""
+        nothing = match_image([], [], 1, area_limits(self.settings["area_ranges"]), self.iou_type)
+        matches = [nothing, *(entry.stats["matches"] for entry in entries)]
+        arrays = {
+            name: np.concatenate([m[i] for m in matches])
+            for i, name in enumerate(ImageMatches._fields)
+        }
+        for kind in ("det", "gt"):
+            lengths = [len(getattr(m, f"{kind}_class")) for m in matches]
+            index = np.arange(-1, len(entries), dtype=np.int32)
+            arrays[f"{kind}_image"] = np.repeat(index, lengths)
+        arrays["is_thing"] = np.zeros(len(self.class_names), dtype=bool)
+        arrays["is_thing"][list(self._labels().values())] = True
+        return arrays
 
     def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
-        """Match and average over the processed images."""
+        """Match and average over the processed images, by faster-coco-eval.
+
+        The statistics for resampling go their own way to the same values; the two are compared.
+        """
+        values, own = self._reference(entries), super().summarize(entries)
+        for key, value in own.items():
+            if not np.isclose(value, values[key], rtol=0, atol=1e-9, equal_nan=True):
+                self.log(
+                    f"{key} is {values[key]!r} by faster-coco-eval and {value!r} by the per-image "
+                    "statistics; the first is reported. Intervals may be off: please report this.",
+                    logging.WARNING,
+                )
+        return values
+
+    def report(self, values: Mapping[str, float]) -> None:
+        """Write the values to the log; warn where there is nothing to find."""
+        super().report(values)
+        if np.isnan(values["AP"]):
+            self.log("the images have no object: AP is NaN.", logging.WARNING)
+
+    def _reference(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
         things = sorted(self._labels().values())
         images, truth, detections = [], [], []
         for img_id, entry in enumerate(entries, 1):
@@ -202,13 +253,6 @@ class CocoInstanceMetric(PerImageMetric):
                 for index, limit in enumerate(self.settings["max_dets"])
             },
         }
-        self.log(
-            f"{self.settings} on {len(entries)} images, {len(truth)} objects, "
-            f"{len(detections)} detections: "
-            + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items())
-        )
-        if np.isnan(metrics["AP"]):
-            self.log("the images have no object: AP is NaN.", logging.WARNING)
         return metrics | (self._per_class(table, things) if self.classwise else {})
 
     def _per_class(self, table: ApTable, things: Sequence[int]) -> dict[str, float]:

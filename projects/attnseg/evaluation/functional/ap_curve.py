@@ -169,7 +169,7 @@ def _area_precision(plan: _Plan, weight: Ints, objects: Ints) -> Floats:
     result = np.zeros((len(weight), len(plan.thresholds)))
     if not any(len(t.hits) for t in plan.thresholds):
         return result
-    reached, offset = _levels(objects, weight.dtype)
+    reached, offset = recall_levels(objects, weight.dtype)
     counted = _running(weight, plan.base)
     for index, (hits, base, plus, minus) in enumerate(plan.thresholds):
         if not len(hits):
@@ -200,11 +200,15 @@ def _running(weight: Ints, index: Ints) -> Ints:
     return result
 
 
-def _levels(objects: Ints, dtype: np.dtype) -> tuple[Ints, Ints]:
-    """For each resample, how many recall levels are reached by 0, 1, ... all objects.
+def recall_levels(objects: Ints, dtype: np.dtype) -> tuple[Ints, Ints]:
+    """Tabulate how many recall levels are reached by 0, 1, ... all objects being found.
+
+    Args:
+        objects: (R,) number of objects in each resample.
+        dtype: Of the offsets.
 
     Returns:
-        One flat table, and the offsets (R, 1) of the resamples in it.
+        One flat table of sum(objects + 1) entries, and the offsets (R, 1) of the resamples in it.
     """
     total = objects.astype(np.int64)[:, None]
     need = np.ceil(RECALL_LEVELS * total).astype(np.int64)

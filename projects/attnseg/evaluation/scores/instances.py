@@ -53,9 +53,9 @@ def instance_scores(table: PerImageTable, weights: Ints) -> dict[str, Floats]:
     def one_class(label: int) -> _ClassScores:
         return _score_class(columns, label, weights, limits)
 
-    # numpy lets go of the interpreter in large operations; the order does not touch the values.
+    # numpy lets go of the interpreter in large operations.
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(one_class, things))
+        found = list(pool.map(one_class, things.tolist()))
     areas = list(table.settings["area_ranges"])
     shape = (len(found), len(weights))
     precision = _stack([f.precision for f in found], (*shape, 1 + len(areas), THRESHOLDS))
@@ -83,9 +83,11 @@ class _Columns(NamedTuple):
 
 def _columns(arrays: Mapping[str, NDArray], images: int) -> _Columns:
     for key in ("det_image", "gt_image"):
-        if len(arrays[key]) and arrays[key].max() >= images:
+        wrong = arrays[key][(arrays[key] < 0) | (arrays[key] >= images)]
+        if len(wrong):
             raise ValueError(
-                f"'{key}' names image {arrays[key].max()}, but the table has {images} images."
+                f"'{key}' names image {wrong[0]}, but the table has {images} images (from 0): the "
+                "statistics are damaged; evaluate the checkpoint again."
             )
     return _Columns(arrays, _rows_by_class(arrays["det_class"]), _rows_by_class(arrays["gt_class"]))
 
