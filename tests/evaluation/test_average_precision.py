@@ -14,6 +14,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from attnseg.evaluation import CocoInstanceMetric
+from attnseg.evaluation.bootstrap import resample_weights
+from attnseg.evaluation.scores import score
+from tests.evaluation.coco_cases import values_of
 
 
 def _perturbed(coco: COCO, img_ids: list[int], seed: int) -> list[dict[str, Any]]:
@@ -127,6 +130,57 @@ def test_livecell_areas_agree_with_pycocotools(coco, classes, instances_json, ev
     for area, name in enumerate(["AP", "APs", "APm", "APl"]):
         valid = table[..., area][table[..., area] > -1]
         assert values[name] == pytest.approx(valid.mean(), abs=1e-6)
+
+
+def _repeat(coco: COCO, img_ids: list[int], copies: np.ndarray) -> tuple[COCO, dict[int, list]]:
+    """A data set that holds images several times in a row under new ids, and these ids."""
+    content: dict[str, Any] = {"categories": coco.dataset["categories"]}
+    content |= {"images": [], "annotations": []}
+    new_ids: dict[int, list[int]] = {}
+    for img_id, times in zip(img_ids, copies.tolist(), strict=True):
+        for _ in range(times):
+            image = {**coco.imgs[img_id], "id": len(content["images"]) + 1}
+            content["images"].append(image)
+            new_ids.setdefault(img_id, []).append(image["id"])
+            for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[img_id])):
+                number = len(content["annotations"]) + 1
+                content["annotations"].append({**annotation, "id": number, "image_id": image["id"]})
+    repeated = COCO()
+    repeated.dataset = {"info": {}, **content}
+    with contextlib.redirect_stdout(io.StringIO()):
+        repeated.createIndex()
+    return repeated, new_ids
+
+
+def test_resamples_agree_with_pycocotools(coco, classes, instances_json) -> None:
+    """Masks, crowds, tied scores; scores rounded to 0.1 to tie in one image as well."""
+    img_ids = sorted(coco.getImgIds())[:40]
+    detections = _perturbed(coco, img_ids, 3)
+    for detection in detections:
+        detection["score"] = round(detection["score"], 1)
+    metric = CocoInstanceMetric(str(instances_json), classwise=True)
+    metric.dataset_meta = {"classes": classes}
+    metric.process(None, _samples(coco, img_ids, detections))
+    values = metric.evaluate(len(img_ids))
+    assert metric.table is not None
+    own = score(metric.table)
+    assert {f"coco/{key}" for key in own} == values.keys()
+    for key, value in own.items():
+        assert value[0] == pytest.approx(values[f"coco/{key}"], abs=1e-12, nan_ok=True)
+
+    weights = resample_weights(len(img_ids), 3, seed=0)
+    found = score(metric.table, weights)
+    for row, copies in enumerate(weights):
+        repeated, new_ids = _repeat(coco, img_ids, copies)
+        own_detections = [
+            {**detection, "image_id": img_id}
+            for detection in detections
+            for img_id in new_ids.get(detection["image_id"], [])
+        ]
+        reference = _reference(repeated, own_detections, sorted(repeated.getImgIds()))
+        for key, value in values_of(reference, classes, "sml", (1, 10, 100)).items():
+            assert found[key][row] == pytest.approx(value, abs=1e-9, nan_ok=True), key
+    assert len({value for value in found["AP"].tolist()}) == 3
 
 
 def _dense_image(count: int = 300) -> tuple[np.ndarray, dict]:

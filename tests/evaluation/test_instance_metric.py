@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,57 @@ def test_no_prediction_is_zero(ann_file: str, evaluate, shape) -> None:
     assert np.isnan(values["APl"])
 
 
+def test_statistics_of_one_image(ann_file: str, evaluate) -> None:
+    """Found, not found, and a detection of nothing; an image without anything."""
+    nothing = {**_sample(_pred(torch.zeros(0, *SIZE), [])), "img_id": 4}
+    pred = _pred(np.stack([MASKS[0], _box(5, 0, 7, 12)]), [1, 1])
+    metric = CocoInstanceMetric(ann_file, max_dets=(1, 10))
+    evaluate(metric, ("a", "b"), [nothing, _sample(pred)])
+    table = metric.table
+    assert table.settings == metric.settings
+    assert table.classes == ("a", "b")
+    assert [image.id for image in table.images] == [3, 4]
+    arrays = {key: value.tolist() for key, value in table.arrays.items()}
+    assert arrays["det_image"] == [0, 0]
+    assert arrays["det_class"] == [1, 1]
+    assert arrays["det_score"] == pytest.approx([0.9, 0.5])
+    assert arrays["det_rank"] == [0, 1]
+    # Columns are all sizes, s, m and l; everything here is small.
+    assert arrays["det_matched"] == [[1023] * 2 + [1023] * 2, [0] * 4]
+    assert arrays["det_ignored"] == [[0, 0, 1023, 1023]] * 2
+    assert arrays["gt_image"] == [0, 0]
+    assert arrays["gt_class"] == [0, 1]
+    assert arrays["gt_count"] == [[1, 1, 0, 0], [2, 2, 0, 0]]
+
+
+def test_size_of_the_entries_does_not_grow_with_the_image(evaluate) -> None:
+    sizes = []
+    for scale in (1, 40):
+        masks = np.kron(MASKS, np.ones((1, scale, scale), dtype=bool))
+        metric = CocoInstanceMetric()
+        metric.dataset_meta = {"classes": ("a", "b")}
+        truth = {"masks": masks, "labels": torch.tensor(LABELS)}
+        sample = {**_sample(_pred(masks), gt_instances=truth), "ori_shape": masks.shape[1:]}
+        metric.process(None, [sample])
+        sizes.append(len(pickle.dumps(metric.results)))
+    # One run a column: a mask 40 times as wide has at most 40 times as many, not 1600.
+    assert sizes[1] < 20 * sizes[0]
+
+
+def test_disagreement_of_the_two_computations_is_warned_of(ann_file, evaluate, monkeypatch) -> None:
+    metric = CocoInstanceMetric(ann_file)
+    messages: list[str] = []
+    monkeypatch.setattr(metric, "log", lambda text, *level: messages.append(text))
+    evaluate(metric, ("a", "b"), [_sample()])
+    assert not any("by faster-coco-eval" in message for message in messages)
+    exact = metric.statistics
+    damage = {"det_matched": np.zeros((3, 4), dtype=np.uint16)}
+    monkeypatch.setattr(metric, "statistics", lambda entries: exact(entries) | damage)
+    values = evaluate(metric, ("a", "b"), [_sample()])
+    assert values["AP"] == 1.0
+    assert any(m.startswith("AP is 1.0 by faster-coco-eval and 0.0 by") for m in messages)
+
+
 def test_no_object_is_nan(ann_file: str, evaluate) -> None:
     sample = {**_sample(), "img_id": 4}
     values = evaluate(CocoInstanceMetric(ann_file), ("a", "b"), [sample])
@@ -181,6 +233,9 @@ def test_bad_predictions(ann_file: str, rle, evaluate) -> None:
             evaluate(metric, ("a", "b"), [_sample(_pred(masks))])
     with pytest.raises(ValueError, match=r"img_id 3 has label 5.*2 classes"):
         evaluate(metric, ("a", "b"), [_sample(_pred(labels=[1, 0, 5]))])
+    with pytest.raises(ValueError, match="img_id 3 has a score that is NaN"):
+        scores = torch.tensor([0.9, torch.nan, 0.5])
+        evaluate(metric, ("a", "b"), [_sample({**_pred(), "scores": scores})])
     with pytest.raises(ValueError, match="3 masks or boxes, 2 labels"):
         evaluate(metric, ("a", "b"), [_sample(_pred(labels=[1, 0]))])
     with pytest.raises(KeyError, match="no image id 77"):
@@ -196,6 +251,9 @@ def test_bad_predictions(ann_file: str, rle, evaluate) -> None:
             CocoInstanceMetric(), ("a", "b"),
             [_sample(instances=[{"bbox_label": 0, "bbox": [0, 0, 1, 1]}])],
         )  # fmt: skip
+    truth = {"masks": MASKS, "labels": torch.tensor([1, 0, 2])}
+    with pytest.raises(ValueError, match=r"truth of image img_id 3 has label 2.*2 classes"):
+        evaluate(CocoInstanceMetric(), ("a", "b"), [_sample(gt_instances=truth)])
     truth = {"masks": small, "labels": torch.tensor(LABELS)}
     with pytest.raises(ValueError, match=r"\(7, 9\), the image has \(7, 12\)"):
         evaluate(CocoInstanceMetric(), ("a", "b"), [_sample(gt_instances=truth)])
