@@ -61,13 +61,15 @@ class Worker:
         from attnseg.apis.benchmark_inputs import build_model, make_pass
         from attnseg.compat import setup_env
         from attnseg.engine.complexity import count
-        from attnseg.engine.memory import resident
+        from attnseg.engine.memory import reset_peak, resident
 
         setup_env()
         torch.set_num_threads(self.setting.threads)
         import mmdet.models  # noqa: F401  (its size does not belong to the model)
         import mmseg.models  # noqa: F401
 
+        # Free pages go back first, as they do before the peak is taken.
+        reset_peak()
         self._before = resident()
         self.model = build_model(self.config).to(self.setting.device)
         setting = self.setting
