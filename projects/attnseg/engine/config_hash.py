@@ -44,6 +44,7 @@ def config_hash(cfg: Mapping[str, Any]) -> str:
 
 def plain_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """What :func:`config_hash` hashes, as plain values."""
+    cfg = dict(cfg.items())  # mmengine's Config is no Mapping
     roots = sorted({root.rstrip("/") for root in data_folders(cfg)} - {""}, key=len, reverse=True)
     sections = {}
     for name in _SECTIONS:
@@ -68,10 +69,8 @@ def data_folders(value: Any) -> Iterator[str]:
         root = value.get("data_root")
         if isinstance(root, (str, os.PathLike)) and str(root):
             yield str(root)
-        names = (*_LOADERS, "dataset", "datasets") if "dataset" not in value else ("dataset",)
-        for name in names:
-            if name in value:
-                yield from data_folders(value[name])
+        for name in (*_LOADERS, "dataset", "datasets"):
+            yield from data_folders(value.get(name))
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from data_folders(item)

@@ -121,7 +121,8 @@ def first_image(batch: Any, views: bool = False) -> list[Any]:
     total = len(next(iter(_fields(batch)))) if views else 1
 
     def part(field: Any, view: int) -> Any:
-        return copy.deepcopy(field[view][:1] if views else field[:1])
+        own = field[view] if views and field is not None else field
+        return None if own is None else copy.deepcopy(own[:1])
 
     if isinstance(batch, Mapping):
         return [{name: part(field, view) for name, field in batch.items()} for view in range(total)]
