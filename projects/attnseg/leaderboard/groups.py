@@ -1,0 +1,251 @@
+"""Tables of comparable runs, with one row for each seed group."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from attnseg.leaderboard.columns import Column, default_keys, make_column, with_prefix
+from attnseg.leaderboard.records import Value
+from attnseg.leaderboard.runs import Run, canonical, comparison_key, describe_differences
+from attnseg.leaderboard.significance import Difference, Sampler, row_differences
+
+
+class Summary(NamedTuple):
+    """A metric of a row.
+
+    Attributes:
+        value: Mean over the runs that define it.
+        sd: Sample standard deviation; NaN for a single run.
+        n: Runs that define it.
+        low: Lower bound; only of single runs.
+        high: Upper bound; only of single runs.
+    """
+
+    value: float
+    sd: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass
+class Row:
+    """Runs that differ in nothing but their seeds.
+
+    Attributes:
+        runs: At least one, by seed.
+        missing: Expected seeds without a run.
+        rank: From 1 on; None where the ranking metric is not defined.
+        difference: To the best row, in the ranking metric; None if it cannot be tested.
+    """
+
+    runs: list[Run]
+    missing: list[int] = field(default_factory=list)
+    rank: int | None = None
+    difference: Difference | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the config."""
+        return self.runs[0].name
+
+    @property
+    def seeds(self) -> list[int | None]:
+        """Seeds of the runs."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def expected(self) -> int:
+        """Number of runs that there should be."""
+        return len(self.runs) + len(self.missing)
+
+    def summary(self, key: str) -> Summary:
+        """A metric over the runs; what is undefined does not count."""
+        found = [run.metrics.get(key, Value(math.nan)) for run in self.runs]
+        values = [value.value for value in found if not math.isnan(value.value)]
+        if not values:
+            return Summary(math.nan, math.nan, 0, math.nan, math.nan)
+        single = found[0] if len(found) == 1 else Value(math.nan)
+        spread = stdev(values) if len(values) > 1 else math.nan
+        return Summary(fmean(values), spread, len(values), single.low, single.high)
+
+    def cost(self, key: str) -> float | None:
+        """Mean of a cost over the runs that have it."""
+        values = [value for run in self.runs if (value := run.cost(key)) is not None]
+        return fmean(values) if values else None
+
+
+@dataclass
+class Table:
+    """Rows that were measured alike.
+
+    Attributes:
+        key: What the runs share, see `comparison_key`.
+        columns: Shown metrics; the first one ranks.
+        rows: From best to worst.
+        differs: How this table's measurement differs from that of the first table.
+        notes: What a reader has to know.
+        level: Of the intervals, if the records say.
+    """
+
+    key: dict[str, Any]
+    columns: list[Column]
+    rows: list[Row]
+    differs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    level: float | None = None
+
+    @property
+    def primary(self) -> Column:
+        """The metric that ranks."""
+        return self.columns[0]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all rows."""
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def title(self) -> str:
+        """Data set, split and evaluators in a few words."""
+        record = self.rows[0].runs[0].record
+        data = record.get("data") or {}
+        types = [str(e["type"]).rpartition(".")[2] for e in self.key["evaluators"]]
+        parts = [data.get("type") or "unknown data", data.get("split"), data.get("annotations")]
+        images = [f"{data['images']} images"] if data.get("images") is not None else []
+        evaluators = [" and ".join(types) or "unknown evaluator"]
+        return ", ".join([*(str(part) for part in parts if part), *images, *evaluators])
+
+
+def build_tables(
+    runs: Iterable[Run],
+    metrics: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    resamples: int = 1000,
+) -> list[Table]:
+    """Put runs into tables; only runs that were measured alike share one.
+
+    Args:
+        runs: See `latest_runs`.
+        metrics: Keys of the columns, the first ranks; by default the first ones of each evaluator.
+            Then only the evaluators of these metrics have to agree.
+        seeds: Seeds that each config should have; by default those that occur in the table.
+        resamples: Draws of the test against the best row; 0 for no test.
+
+    Returns:
+        The tables, that with most runs first.
+
+    Raises:
+        ValueError: If no run has one of the metrics, or its name is ambiguous.
+    """
+    runs = list(runs)
+    everything = {key: value for run in runs for key, value in run.metrics.items()}
+    keys = [with_prefix(key, everything) for key in metrics]
+    prefixes = [*{key.partition("/")[0] for key in keys}, None, ""] if keys else None
+    parts: dict[str, list[Run]] = {}
+    for run in runs:
+        if not keys or any(key in run.metrics for key in keys):
+            parts.setdefault(canonical(comparison_key(run.record, prefixes)), []).append(run)
+    order = sorted(parts.values(), key=lambda part: -len(part))
+    tables = [_table(part, keys, seeds, resamples, prefixes) for part in order]
+    for table in tables[1:]:
+        table.differs = describe_differences(tables[0].key, table.key)
+    return tables
+
+
+def _table(
+    runs: list[Run],
+    keys: Sequence[str],
+    seeds: Sequence[int],
+    resamples: int,
+    prefixes: Sequence[str | None] | None,
+) -> Table:
+    records = [run.record for run in runs]
+    if not keys:
+        # The first run's metrics first, then what only others report.
+        keys = list(dict.fromkeys(key for record in records for key in default_keys(record)))
+    columns = [make_column(key, records) for key in keys]
+    rows = _rows(runs, seeds)
+    primary = columns[0]
+    rows.sort(key=lambda row: (*primary.sort_key(row.summary(primary.key).value), row.name))
+    _rank(rows, primary)
+    levels = {record.get("intervals.level") for record in records} - {None}
+    table = Table(comparison_key(records[0], prefixes), columns, rows)
+    table.level = levels.pop() if len(levels) == 1 else None
+    if resamples and len(rows) > 1 and rows[0].rank is not None:
+        table.notes += _test(rows, primary, resamples, table.level or 0.95)
+    table.notes += _notes(table)
+    return table
+
+
+def _rows(runs: Sequence[Run], seeds: Sequence[int]) -> list[Row]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(canonical([run.identity, _lone(run)]), []).append(run)
+    wanted = set(seeds) or {run.seed for run in runs if run.seed is not None}
+    rows = []
+    for group in groups.values():
+        group.sort(key=lambda run: (run.seed is None, run.seed or 0))
+        have = {run.seed for run in group}
+        missing = sorted(wanted - have) if seeds or have != {None} else []
+        rows.append(Row(group, missing))
+    return rows
+
+
+def _lone(run: Run) -> str | None:
+    """Runs without a seed may be anything: they are never averaged."""
+    return run.record.id if run.seed is None else None
+
+
+def _rank(rows: Sequence[Row], column: Column) -> None:
+    """Number sorted rows; equal values share a rank."""
+    previous, rank = math.nan, 0
+    for position, row in enumerate(rows, 1):
+        value = row.summary(column.key).value
+        if not math.isnan(value):
+            rank = rank if value == previous else position
+            row.rank, previous = rank, value
+
+
+def _test(rows: Sequence[Row], column: Column, resamples: int, level: float) -> list[str]:
+    sampler, draws, notes = Sampler(column.key, resamples), [], []
+    for row in rows:
+        try:
+            draws.append([sampler.draw(run.record) for run in row.runs])
+        except ValueError as error:
+            draws.append([])
+            notes.append(f"{row.name} is not tested against the best: {error}")
+    exact = [row.summary(column.key).value for row in rows]
+    for row, difference in zip(rows, row_differences(draws, exact, 0, level), strict=True):
+        row.difference = difference
+    return notes
+
+
+def _notes(table: Table) -> list[str]:
+    notes = []
+    if table.key["annotation hash"] is None:
+        notes.append(
+            "The records have no hash of the annotations: that the runs saw the same ones is "
+            "known by the file's name only."
+        )
+    machines = {
+        (run.cost("batch_size"), run.record.get("cost.device"), _machine(run))
+        for run in table.runs
+        if run.cost("latency_ms_p50") is not None
+    }
+    if len(machines) > 1:
+        notes.append(
+            f"Latencies were measured in {len(machines)} settings (machine, device, batch size): "
+            "they do not compare."
+        )
+    inputs = {canonical(run.record.get("cost.input")) for run in table.runs if run.cost("macs")}
+    if len(inputs) > 1:
+        notes.append(f"MACs are of {len(inputs)} input sizes.")
+    return notes
+
+
+def _machine(run: Run) -> str:
+    hardware = run.record.get("hardware") or {}
+    return canonical([hardware.get(key) for key in ("cpu", "gpu", "threads")])
