@@ -14,7 +14,13 @@ import torch.multiprocessing as mp
 from mmengine.dist import init_dist
 
 from attnseg.compat import setup_env
-from attnseg.evaluation import CocoInstanceMetric, PanopticMetric, SemanticMetric
+from attnseg.evaluation import (
+    BoundaryMetric,
+    CellMetric,
+    CocoInstanceMetric,
+    PanopticMetric,
+    SemanticMetric,
+)
 
 CLASSES = ("a", "b", "c")
 META = {"classes": CLASSES, "thing_classes": ("a", "b")}
@@ -60,6 +66,8 @@ def case(panoptic_files) -> tuple[dict[str, Any], list[dict]]:
 def _metrics(files: dict[str, str], folder: str | None = None) -> list[Any]:
     metrics = [
         CocoInstanceMetric(classwise=True, collect_dir=folder),
+        CellMetric(classwise=True, collect_dir=folder),
+        BoundaryMetric(**files, classwise=True, collect_dir=folder),
         PanopticMetric(**files, classwise=True, collect_dir=folder),
         SemanticMetric(**files, classwise=True, collect_dir=folder),
     ]
@@ -131,7 +139,7 @@ def test_two_processes_with_unequal_shards(case, tmp_path: Path) -> None:
 
 def test_size_that_differs_is_warned_of(case, monkeypatch) -> None:
     files, samples = case
-    metric = _metrics(files)[2]
+    metric = _metrics(files)[-1]
     messages: list[str] = []
     monkeypatch.setattr(metric, "log", lambda text, *level: messages.append(text))
     metric.process(None, samples[:3])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attnseg.evaluation.scores.boundary import boundary_scores
 from attnseg.evaluation.scores.cells import cell_scores
+from attnseg.evaluation.scores.instances import instance_scores
 from attnseg.evaluation.scores.panoptic import panoptic_scores
 from attnseg.evaluation.scores.semantic import semantic_scores
 from attnseg.per_image import PerImageTable
@@ -21,6 +22,7 @@ Scorer = Callable[[PerImageTable, Weights], dict[str, NDArray[np.float64]]]
 SCORERS: dict[str, Scorer] = {
     "BoundaryMetric": boundary_scores,
     "CellMetric": cell_scores,
+    "CocoInstanceMetric": instance_scores,
     "PanopticMetric": panoptic_scores,
     "SemanticMetric": semantic_scores,
 }
