@@ -4,7 +4,8 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def write_record(
         TypeError: The record holds something that has no JSON form.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _naming(folder / f"{STEM}.json"):
+        folder.mkdir(parents=True, exist_ok=True)
     statistics = _packed(folder, tables) if tables else None
     for number in itertools.count(1):
         suffix = "" if number == 1 else f"-{number}"
@@ -51,7 +53,8 @@ def copy_record(path: Path, folder: str | Path) -> Path:
         OSError: The folder cannot be written, or has a record of this id; names the file.
     """
     folder, record = Path(folder), json.loads(path.read_text(encoding="utf-8"))
-    folder.mkdir(parents=True, exist_ok=True)
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     statistics, name = record["per_image"], f"{record['id']}.npz"
     if record["predictions"]:
         record["predictions"] = os.path.abspath(path.parent / record["predictions"])
@@ -81,17 +84,27 @@ def _create_both(path: Path, record: Mapping[str, Any], name: str, data: bytes |
 
 
 def _create(path: Path, data: bytes) -> bool:
-    try:
-        create_bytes(path, data)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write: {error.strerror or error}", str(path)) from error
+    with _naming(path):
+        try:
+            create_bytes(path, data)
+        except FileExistsError:
+            return False
     return True
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system, which may know its temporary name only."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(error.errno, f"cannot write: {reason}", str(path)) from error
+
+
 def _packed(folder: Path, tables: Sequence[PerImageTable]) -> bytes:
-    with tempfile.TemporaryDirectory(prefix=".per_image_", dir=folder) as temporary:
-        file = Path(temporary) / f"{TABLES}.npz"
+    name = folder / f"{TABLES}.npz"
+    with _naming(name), tempfile.TemporaryDirectory(prefix=".per_image_", dir=folder) as temporary:
+        file = Path(temporary) / name.name
         write_tables(file, tables)
         return file.read_bytes()
