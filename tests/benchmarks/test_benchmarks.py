@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TINY = {
     "attention": ["--tokens", "96", "--channels", "8", "--threads", "1", "--repeats", "1"],
     "contrastive": ["--size", "8", "--instances", "3", "--threads", "1", "--repeats", "1"],
+    "bootstrap": ["--images", "12", "--resamples", "5", "--threads", "1", "--repeats", "2"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -54,6 +55,17 @@ def test_contrastive(run: object) -> None:
     record = run("contrastive")
     assert record["loss_error_float64"] < 1e-8
     assert record["gradient_error_float64"] < 1e-8
+
+
+def test_bootstrap(run: object) -> None:
+    record = run("bootstrap")
+    assert record["resamples_compared"] == 3
+    # AP, three thresholds and sizes, recalls, and three values of 80 classes.
+    assert record["values_compared"] == 3 * (10 + 3 * 80)
+    assert record["max_abs_difference"] < 1e-12
+    low, high = record["ap_interval"]
+    assert 0 < low < high < 1
+    assert record["time_ratio_extrapolated"] > 1
 
 
 def test_complexity(run: object) -> None:
