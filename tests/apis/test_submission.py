@@ -119,7 +119,7 @@ def test_full_disk(instances, tmp_path: Path, monkeypatch) -> None:
 def test_an_invalid_file_does_not_take_the_place_of_the_old_one(instances, tmp_path) -> None:
     out = tmp_path / NAME
     out.write_bytes(b"old")
-    with pytest.raises(UsageError, match=r"error: no detection at all"):
+    with pytest.raises(UsageError, match=r"not valid and was not kept: no detection at all"):
         pack_submission("coco-instance", **instances, out=str(out), max_per_image=0)
     assert out.read_bytes() == b"old"
 

@@ -47,7 +47,7 @@ def target_of(
     found = None
     if images is not None:
         found = folder_images(images, "_leftImg8bit.png" if kind.startswith("cityscapes") else "")
-    source = images or f"the format '{kind}'"
+    source = f"'{images}'" if images else f"format {kind}"
     if kind.startswith("cityscapes"):
         return Target(source, found, CITYSCAPES)
     return Target(source, found, _ade20k_categories(class_list) if kind == "ade20k" else ())

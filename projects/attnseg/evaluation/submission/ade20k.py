@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from attnseg.evaluation.classes import match_categories
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter, checked_image
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import png_bytes
@@ -16,6 +15,7 @@ from attnseg.evaluation.submission.saved import SavedPredictions
 from attnseg.evaluation.submission.target import (
     Target,
     TargetImage,
+    category_ids,
     check_image_files,
     pair_images,
 )
@@ -36,7 +36,7 @@ def pack(saved: SavedPredictions, target: Target, archive: ZipWriter, stem: str)
     Raises:
         ValueError: If the predictions do not fit the target.
     """
-    ids = match_categories(saved.classes, saved.things, target.categories, target.source)
+    ids = category_ids(saved, range(len(saved.classes)), target)
     values = np.array([*ids, VOID], dtype=np.uint8)
     for name, _, image in pair_images(saved, target, _image_name):
         archive.add(f"{name}.png", png_bytes(values[saved.class_map(image)]))

@@ -10,14 +10,18 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from attnseg.evaluation.classes import match_categories
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter, checked_image
 from attnseg.evaluation.submission.cityscapes import frame_of, frame_of_image
 from attnseg.evaluation.submission.coco_instance import is_score
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import png_bytes
 from attnseg.evaluation.submission.saved import SavedPredictions
-from attnseg.evaluation.submission.target import Target, check_image_files, pair_images
+from attnseg.evaluation.submission.target import (
+    Target,
+    category_ids,
+    check_image_files,
+    pair_images,
+)
 
 FOLDER = "masks"
 
@@ -36,8 +40,7 @@ def pack(saved: SavedPredictions, target: Target, archive: ZipWriter, stem: str)
     """
     saved.require("instances")
     things = [label for label, thing in enumerate(saved.things) if thing]
-    names = [saved.classes[label] for label in things]
-    ids = match_categories(names, [True] * len(names), _instance_categories(target), target.source)
+    ids = category_ids(saved, things, target, things_only=True)
     categories = dict(zip(things, ids, strict=True))
     for frame, _, image in pair_images(saved, target, frame_of_image):
         found = saved.instances(image)
@@ -54,7 +57,7 @@ def pack(saved: SavedPredictions, target: Target, archive: ZipWriter, stem: str)
 
 def validate(archive: ZipReader, target: Target, stem: str, findings: Findings) -> None:
     """Report what is wrong with such a file."""
-    allowed = {category["id"] for category in _instance_categories(target)}
+    allowed = {category["id"] for category in target.categories if category["isthing"]}
     names = archive.check_names(findings)
     masks = {name for name in names if name.endswith(".png")}
     texts = [name for name in names if name not in masks]
@@ -127,10 +130,6 @@ def _member(text: str, path: str) -> str | None:
         else:
             parts.pop()
     return "/".join(parts)
-
-
-def _instance_categories(target: Target) -> list[dict[str, object]]:
-    return [category for category in target.categories if category["isthing"]]
 
 
 def _text_frame(name: str) -> str | None:

@@ -5,13 +5,17 @@ The zip file holds ``<city>_<sequence>_<frame>_labelIds.png``; void is 0 (unlabe
 
 import numpy as np
 
-from attnseg.evaluation.classes import match_categories
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter, checked_image
 from attnseg.evaluation.submission.cityscapes import frame_of, frame_of_image
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import png_bytes
 from attnseg.evaluation.submission.saved import SavedPredictions
-from attnseg.evaluation.submission.target import Target, check_image_files, pair_images
+from attnseg.evaluation.submission.target import (
+    Target,
+    category_ids,
+    check_image_files,
+    pair_images,
+)
 
 UNLABELED = 0
 
@@ -28,7 +32,7 @@ def pack(saved: SavedPredictions, target: Target, archive: ZipWriter, stem: str)
     Raises:
         ValueError: If the predictions do not fit the target.
     """
-    ids = match_categories(saved.classes, saved.things, target.categories, target.source)
+    ids = category_ids(saved, range(len(saved.classes)), target)
     values = np.array([*ids, UNLABELED], dtype=np.uint8)
     for frame, _, image in pair_images(saved, target, frame_of_image):
         archive.add(f"{frame}_labelIds.png", png_bytes(values[saved.class_map(image)]))

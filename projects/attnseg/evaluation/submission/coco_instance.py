@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from attnseg.evaluation.classes import match_categories
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
 from attnseg.evaluation.submission.rle import mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions
-from attnseg.evaluation.submission.target import Target, TargetImage, pair_images
+from attnseg.evaluation.submission.target import Target, TargetImage, category_ids, pair_images
 
 MAX_PER_IMAGE = 100
 _KEYS = ("image_id", "category_id", "segmentation", "score")
@@ -48,9 +47,7 @@ def pack(
     check_stem(stem, "detections")
     saved.require("instances")
     things = [label for label, thing in enumerate(saved.things) if thing]
-    names = [saved.classes[label] for label in things]
-    ids = match_categories(names, [True] * len(names), target.categories, target.source)
-    categories = dict(zip(things, ids, strict=True))
+    categories = dict(zip(things, category_ids(saved, things, target), strict=True))
     pairs = pair_by_id(saved, target)
 
     def records() -> Iterator[dict[str, Any]]:
@@ -166,7 +163,7 @@ def pair_by_id(
         own, expected = PurePath(prediction.path).name, PurePath(image.name).name
         if own and own != expected:
             raise ValueError(
-                f"image id {image_id!r} is '{expected}' in '{target.source}' and '{own}' in "
+                f"image id {image_id!r} is '{expected}' in {target.source} and '{own}' in "
                 f"'{saved.folder}': the predictions are of another data set or split."
             )
     return pairs

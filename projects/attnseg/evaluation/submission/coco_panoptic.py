@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from attnseg.coco_files import relabel
 from attnseg.compat import id2rgb, rgb2id
-from attnseg.evaluation.classes import match_categories
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter, checked_image
 from attnseg.evaluation.submission.coco_instance import check_stem, pair_by_id, report_stem
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import png_bytes
 from attnseg.evaluation.submission.saved import OFFSET, SavedPredictions
-from attnseg.evaluation.submission.target import Target, TargetImage, by_key
+from attnseg.evaluation.submission.target import Target, TargetImage, by_key, category_ids
 from attnseg.evaluation.submission.target import stem as image_stem
 
 
@@ -40,7 +39,7 @@ def pack(saved: SavedPredictions, target: Target, archive: ZipWriter, stem: str)
     """
     check_stem(stem, "panoptic")
     saved.require("panoptic")
-    ids = match_categories(saved.classes, saved.things, target.categories, target.source)
+    ids = category_ids(saved, range(len(saved.classes)), target)
     things = {category["id"]: bool(category["isthing"]) for category in target.categories}
     pairs = pair_by_id(saved, target)
     by_key([image for _, image, _ in pairs], image_stem, target.source)

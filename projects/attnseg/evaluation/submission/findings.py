@@ -21,10 +21,14 @@ class Finding:
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        level = "error" if self.is_error else "warning"
+    @property
+    def text(self) -> str:
+        """Kind, number and examples."""
         more = ", ..." if self.count > len(self.examples) else ""
-        return f"{level}: {self.kind} ({self.count}x): {', '.join(self.examples)}{more}"
+        return f"{self.kind} ({self.count}x): {', '.join(self.examples)}{more}"
+
+    def __str__(self) -> str:
+        return f"{'error' if self.is_error else 'warning'}: {self.text}"
 
 
 class Findings:
@@ -62,5 +66,6 @@ class InvalidSubmission(ValueError):
     """A packed file that its own validation refuses; nothing was left on the disk."""
 
     def __init__(self, findings: Findings) -> None:
-        super().__init__("; ".join(str(finding) for finding in findings.errors))
+        found = "; ".join(finding.text for finding in findings.errors)
+        super().__init__(f"the packed file is not valid and was not kept: {found}")
         self.findings = findings

@@ -9,9 +9,11 @@ import tifffile
 from PIL import Image
 
 from attnseg.coco_files import read_coco_json
+from attnseg.evaluation.classes import match_categories
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions
 
+_SHOWN = 10
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"))
 
 
@@ -60,7 +62,7 @@ def coco_target(ann_file: str, form: str) -> Target:
         TargetImage(i["id"], i["file_name"], (int(i["height"]), int(i["width"])))
         for i in content["images"]
     )
-    return Target(ann_file, images, tuple(content["categories"]))
+    return Target(f"'{ann_file}'", images, tuple(content["categories"]))
 
 
 def folder_images(folder: str, ending: str = "") -> tuple[TargetImage, ...]:
@@ -112,6 +114,43 @@ def by_key(
     return found
 
 
+def category_ids(
+    saved: SavedPredictions, labels: Sequence[int], target: Target, things_only: bool = False
+) -> list[int]:
+    """Find the server's id of classes, by their names.
+
+    Args:
+        saved: Predictions.
+        labels: The classes that are needed.
+        target: Its categories are searched.
+        things_only: Search only the things among them.
+
+    Returns:
+        One id a label.
+
+    Raises:
+        ValueError: If a class is no category; lists a few of both.
+    """
+    categories = [c for c in target.categories if not things_only or c["isthing"]]
+    names = [saved.classes[label] for label in labels]
+    known = {category["name"] for category in categories}
+    strangers = [name for name in names if name not in known]
+    if strangers:
+        unused = sorted(known - set(names))
+        raise ValueError(
+            f"{len(strangers)} class(es) of '{saved.folder}' are no categories of "
+            f"{target.source}: {_some(strangers)}. Its categories that are left: {_some(unused)}. "
+            "Names must be equal; were the predictions made with the classes of this data set?"
+        )
+    flags = [saved.things[label] for label in labels]
+    return match_categories(names, flags, categories, target.source)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:_SHOWN])) or "none"
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
 def stem(image: TargetImage) -> str:
     """File name of an image without folders and suffix."""
     return PurePath(image.name).stem
@@ -145,8 +184,8 @@ def pair_images(
             findings.error("size", f"{name}: prediction {own[name].size}, image {size} (H, W)")
     if findings.errors:
         raise ValueError(
-            f"the predictions in '{saved.folder}' are not those of '{target.source}': "
-            + "; ".join(map(str, findings.errors))
+            f"the predictions in '{saved.folder}' are not those of {target.source}: "
+            + "; ".join(finding.text for finding in findings.errors)
         )
     return [(name, wanted[name], own[name]) for name in sorted(own)]
 
