@@ -7,11 +7,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-# Up to here float32 holds every squared distance with half a unit to spare.
-_EXACT_SQUARE = 2**21
 
 
 class SurfaceDistances(NamedTuple):
@@ -40,9 +38,9 @@ def boundary_region(mask: np.ndarray, width: int) -> np.ndarray:
     """Pixels of a mask that are at most ``width`` pixels from its contour.
 
     The mask minus its erosion, ``width`` times by a 3x3 square, as in the published code of
-    Boundary IoU (Cheng et al., CVPR 2021). What lies outside the image is background, so a mask
-    that touches the image border has a boundary there. Computed by one chessboard distance
-    transform, whatever the width.
+    Boundary IoU (Cheng et al., CVPR 2021); one erosion by a square of 2 ``width`` + 1 is the same.
+    What lies outside the image is background, so a mask that touches the image border has a
+    boundary there.
 
     Args:
         mask: Boolean (H, W).
@@ -53,9 +51,7 @@ def boundary_region(mask: np.ndarray, width: int) -> np.ndarray:
     region = np.zeros(mask.shape, dtype=bool)
     box = _bounding_box(mask)
     if box is not None:
-        inside = cv2.copyMakeBorder(mask[box].astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        distance = cv2.distanceTransform(inside, cv2.DIST_C, 3)[1:-1, 1:-1]
-        region[box] = mask[box] & (distance <= width)
+        region[box] = mask[box] & ~_eroded(mask[box], np.ones((2 * width + 1,) * 2, np.uint8))
     return region
 
 
@@ -80,12 +76,14 @@ def contour(mask: np.ndarray) -> np.ndarray:
 
     As in MONAI and in DeepMind's surface-distance for masks in two dimensions.
     """
-    eroded = cv2.erode(mask.astype(np.uint8), _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return mask & (eroded == 0)
+    return mask & ~_eroded(mask, _CROSS)
 
 
 def surface_distances(pred: np.ndarray, truth: np.ndarray) -> SurfaceDistances:
-    """Euclidean distances between the contours of two masks, by distance transforms.
+    """Euclidean distances between the contours of two masks.
+
+    The nearest pixels are found by a k-d tree of the contours: exact like a distance transform of
+    the image, and much faster because contours are few of its pixels.
 
     Raises:
         ValueError: If the masks differ in size, or one is empty.
@@ -95,7 +93,8 @@ def surface_distances(pred: np.ndarray, truth: np.ndarray) -> SurfaceDistances:
     if box is None or not pred.any() or not truth.any():
         raise ValueError("surface distances need two masks with pixels.")
     first, second = contour(pred[box]), contour(truth[box])
-    return SurfaceDistances(_distances_to(second)[first], _distances_to(first)[second])
+    points = np.argwhere(first), np.argwhere(second)
+    return SurfaceDistances(_nearest(*points), _nearest(*points[::-1]))
 
 
 def hausdorff(pred: np.ndarray, truth: np.ndarray, percentile: float = 100.0) -> float:
@@ -140,17 +139,16 @@ def _one_sided(pred: np.ndarray, truth: np.ndarray) -> float | None:
     return (float("nan"), float(np.hypot(*pred.shape)), None)[some]
 
 
-def _distances_to(target: np.ndarray) -> np.ndarray:
-    """Distance of every pixel to the nearest pixel of ``target``, float64."""
-    apart = (~target).astype(np.uint8)
-    # OpenCV's transform is several times faster than scipy's, in float32. Squares of distances
-    # between pixels are integers, so rounding them makes it exact where float32 holds them.
-    square = np.square(
-        cv2.distanceTransform(apart, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=float
-    )
-    if square.max() < _EXACT_SQUARE:
-        return np.sqrt(np.rint(square))
-    return distance_transform_edt(~target)
+def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Distance of each point (n, 2) to the nearest target (m, 2)."""
+    # Splits at the middle of the box suit points on a grid better than medians.
+    tree = KDTree(targets, balanced_tree=False, compact_nodes=False)
+    return tree.query(points)[0]
+
+
+def _eroded(mask: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    outside = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+    return cv2.erode(mask.astype(np.uint8), kernel, **outside).astype(bool)
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, slice] | None:
