@@ -156,9 +156,8 @@ class PredictionWriter(PerImageMetric):
         try:
             colours = id2rgb(np.where(void, 0, values.astype(np.int64) + 1))
         except ValueError as error:
-            raise ValueError(f"The panoptic prediction of {describe_image(sample)}: {error}") from (
-                error
-            )
+            owner = describe_image(sample)
+            raise ValueError(f"The panoptic prediction of {owner}: {error}") from error
         write_bytes(path, png_bytes(colours))
 
     def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
