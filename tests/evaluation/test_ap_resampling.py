@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attnseg.evaluation import CocoInstanceMetric
+from attnseg.evaluation.functional import ap_curve
 from attnseg.evaluation.functional.ap_curve import (
     RECALL_LEVELS,
     recall_levels,
@@ -147,6 +148,17 @@ def test_perfect_detections_are_perfect_in_every_resample() -> None:
     for key in ("AP", "AP50", "AP75", "APs", "AR", "AR@300", "AP/cell"):
         assert found[key].tolist() == [1.0, 1.0, 1.0], key
     assert found["AR@100"] == pytest.approx([1 / 3] * 3)
+
+
+def test_portions_of_resamples_do_not_show(monkeypatch) -> None:
+    _, table = _evaluate([TIED, PLAIN, TIED])
+    weights = np.random.default_rng(0).integers(0, 4, (20, 3))
+    whole = score(table, weights)
+    monkeypatch.setattr(ap_curve, "_CHUNK_BYTES", 1)
+    alone = [score(table, row[None]) for row in weights]
+    for key, values in score(table, weights).items():
+        np.testing.assert_array_equal(values, whole[key])
+        np.testing.assert_array_equal(values, np.concatenate([one[key] for one in alone]))
 
 
 def test_table_survives_its_file(tmp_path) -> None:

@@ -117,7 +117,8 @@ def mean_precision(detections: ClassDetections, weights: Ints, objects: Ints) ->
     result = np.zeros((len(weights), areas, thresholds))
     highest = int(weights.max(initial=0)) * count
     dtype = np.int32 if highest < 2**31 else np.int64
-    rows = max(1, _CHUNK_BYTES // max(1, 4 * count))
+    width = max(count, int(objects.max(initial=0)), len(RECALL_LEVELS))
+    rows = max(1, _CHUNK_BYTES // (4 * width))
     plans = [_plan(detections, area) for area in range(areas)]
     for begin in range(0, len(weights) if count else 0, rows):
         chunk = slice(begin, begin + rows)

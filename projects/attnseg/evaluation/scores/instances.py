@@ -101,9 +101,7 @@ def _rows_by_class(labels: Ints) -> dict[int, Ints]:
 def _score_class(columns: _Columns, label: int, weights: Ints, limits: list[int]) -> _ClassScores:
     arrays, nothing = columns.arrays, np.empty(0, dtype=np.int64)
     rows = columns.objects.get(label, nothing)
-    # Products of integers are exact in float64, whatever the order of the sum.
-    share = weights.take(arrays["gt_image"][rows], axis=1).astype(np.float64)
-    objects = (share @ arrays["gt_count"][rows].astype(np.float64)).astype(np.int64)
+    objects = _weighted_counts(weights, arrays["gt_image"][rows], arrays["gt_count"][rows].T)
     rows = columns.detections.get(label, nothing)
     keys = ("det_image", "det_score", "det_rank", "det_matched", "det_ignored")
     detections = sort_detections(*(arrays[key][rows] for key in keys), THRESHOLDS)
@@ -111,6 +109,14 @@ def _score_class(columns: _Columns, label: int, weights: Ints, limits: list[int]
     precision = mean_precision(split_copies(detections, most), weights, objects)
     precision[objects == 0] = np.nan
     return _ClassScores(precision, _highest_recall(detections, weights, objects[:, 0], limits))
+
+
+def _weighted_counts(weights: Ints, image: Ints, counts: NDArray) -> Ints:
+    """Sum counts (K, N) of N things in these images over each resample: (R, K)."""
+    share = weights.take(image, axis=1).astype(np.float64)
+    # Exact for integers. No matrix product: its threads would wait for those of the classes.
+    total = np.einsum("ri,ki->rk", share, np.ascontiguousarray(counts, dtype=np.float64))
+    return total.astype(np.int64)
 
 
 def _highest_recall(
@@ -121,8 +127,8 @@ def _highest_recall(
     useful = np.flatnonzero(hit.any(axis=0))
     within = detections.rank[useful] < np.array(limits)[:, None]
     counted = (within[:, None] & hit[:, useful]).reshape(len(limits) * THRESHOLDS, len(useful))
-    share = weights.take(detections.image[useful], axis=1).astype(np.float64)
-    found = (share @ counted.T.astype(np.float64)).reshape(len(weights), len(limits), -1)
+    found = _weighted_counts(weights, detections.image[useful], counted)
+    found = found.reshape(len(weights), len(limits), THRESHOLDS)
     total = objects.astype(np.float64)[:, None, None]
     return np.divide(found, total, out=np.full(found.shape, np.nan), where=total > 0)
 
