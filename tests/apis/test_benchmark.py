@@ -1,7 +1,9 @@
 """tools/benchmark.py: what it counts, and how it goes on when a config fails."""
 
 import csv
+import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from attnseg.apis.benchmark_inputs import build_model, make_pass, read_model, wi
 from attnseg.apis.benchmark_report import text_table, write_report
 from attnseg.apis.benchmark_worker import Setting, Worker
 from attnseg.apis.command import UsageError
+from attnseg.apis.experiment import find_config
 from attnseg.engine.complexity import count
 
 REPO = Path(__file__).resolve().parents[2]
@@ -211,3 +214,18 @@ def test_same_stems_keep_their_whole_names(tmp_path: Path) -> None:
     table, record = write_report(rows, compiled, tmp_path, repeats=1)
     assert table.name.startswith("benchmark-cpu-bf16-8x16-predict-compiled-torch")
     assert record.stem == table.stem
+
+
+def test_the_documented_command_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (REPO / "docs/benchmark.md").read_text()
+    block = text.split("```bash\n", 1)[1].split("```", 1)[0]
+    python, tool, *arguments = shlex.split(block.replace("\\\n", " "))
+    assert python == "python" and tool == "tools/benchmark.py"
+    spec = importlib.util.spec_from_file_location("benchmark_tool", REPO / tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, "argv", [tool, *arguments])
+    args = module.parse_args()
+    assert len(args.configs) == 7 and args.shape == [128, 128] and args.batch == [1, 4]
+    for config in args.configs:
+        assert find_config(config).is_file()

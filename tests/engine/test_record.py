@@ -19,7 +19,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from attnseg import _atomic
-from attnseg.engine import provenance
+from attnseg.engine import provenance, run_record
 from attnseg.engine.data_hash import file_hash
 from attnseg.engine.hooks import record as record_module
 from attnseg.evaluation.bootstrap import Interval
@@ -187,7 +187,7 @@ def _check(value: object, schema: object, where: str = "record") -> None:
 def repository(monkeypatch: pytest.MonkeyPatch) -> None:
     """A revision also where the tests run from an archive."""
     found = {"revision": "a" * 40, "dirty": False}
-    monkeypatch.setattr(record_module, "git_state", lambda *files: found)
+    monkeypatch.setattr(run_record, "git_state", lambda *files: found)
 
 
 def test_training_and_test_leave_complete_records(tmp_path: Path, repository: None) -> None:
@@ -343,12 +343,13 @@ def test_what_cannot_be_found_out_is_null(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*args: object) -> None:
         raise RuntimeError("no luck")
 
-    for name in ("config_hash", "git_state", "describe_data", "describe_evaluators", "versions"):
-        monkeypatch.setattr(record_module, name, fail)
+    monkeypatch.setattr(record_module, "config_hash", fail)
+    for name in ("git_state", "describe_data", "describe_evaluators", "versions"):
+        monkeypatch.setattr(run_record, name, fail)
     for name in ("hardware", "command", "file_hash"):
-        monkeypatch.setattr(record_module, name, fail)
-    monkeypatch.setattr(record_module.cost, "count_image", fail)
-    monkeypatch.setattr(record_module.cost, "peak_memory_mib", fail)
+        monkeypatch.setattr(run_record, name, fail)
+    monkeypatch.setattr(run_record.cost, "count_image", fail)
+    monkeypatch.setattr(run_record.cost, "peak_memory_mib", fail)
     monkeypatch.setattr(Own, "intervals", fail)
     _runner(tmp_path).train()
     (record,) = _records(tmp_path)

@@ -13,6 +13,7 @@ from attnseg import __version__
 from attnseg.compat import set_run_folder
 from attnseg.engine.atomic import write_json
 from attnseg.engine.evaluators import tables_of
+from attnseg.engine.run_record import metrics_of
 from attnseg.per_image import write_tables
 from attnseg.registry import HOOKS
 
@@ -55,7 +56,7 @@ class ResultHook(Hook):
     def _write(self, runner: Runner, mode: str, metrics: dict[str, float] | None) -> None:
         folder = Path(runner.work_dir)
         loop = runner.val_loop if mode == "val" else runner.test_loop
-        tables = tables_of(loop.evaluator.metrics)
+        tables = tables_of(metrics_of(loop))
         if tables:
             write_tables(folder / _PER_IMAGE, tables)
         else:
