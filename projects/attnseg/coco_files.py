@@ -219,6 +219,9 @@ def read_segment_ids(path: str) -> NDArray[np.int32]:
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"panoptic PNG '{path}' does not exist.") from error
     try:
+        # Without this, Pillow reads a file whose end is missing as if it were whole.
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()
         with Image.open(io.BytesIO(data)) as image:
             mode, rgb = image.mode, np.asarray(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:

@@ -158,3 +158,12 @@ def test_checks_cost_little_beside_parsing(coco_folder):
     start = time.process_time()
     read_coco_json(str(path), "instances", need=("annotation.segmentation", "image.file_name"))
     assert time.process_time() - start < 5 * parsing + 1
+
+
+@pytest.mark.parametrize("missing", [12, 20, 500])
+def test_segment_map_without_its_end_is_named(tmp_path, missing):
+    ids = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(ids).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-missing])
+    with pytest.raises(ValueError, match=r"a\.png' cannot be decoded"):
+        read_segment_ids(str(tmp_path / "a.png"))
