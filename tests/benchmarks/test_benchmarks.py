@@ -1,6 +1,6 @@
 """Each benchmark script runs at a tiny size and ends in one line of JSON."""
 
-import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ TINY = {
     "attention": ["--tokens", "96", "--channels", "8", "--threads", "1", "--repeats", "1"],
     "contrastive": ["--size", "8", "--instances", "3", "--threads", "1", "--repeats", "1"],
     "bootstrap": ["--images", "12", "--resamples", "5", "--threads", "1", "--repeats", "2"],
+    "metrics": ["--images", "1", "--side", "64", "--threads", "1", "--repeats", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -77,3 +78,18 @@ def test_complexity(run: object) -> None:
     assert models["Mask2Former-R50"]["params_m"] == pytest.approx(44, abs=0.5)
     for kind in ("raw", "predict"):
         assert record[f"mask2former_over_small_{kind}"] > 0
+
+
+@pytest.mark.slow
+def test_metrics(run: object) -> None:
+    metrics = run("metrics")["metrics"]
+    assert len(metrics) == 8
+    for name, row in metrics.items():
+        assert row["seconds"] > 0
+        if name in ("HD95", "ASD") and importlib.util.find_spec("monai") is None:
+            assert row["missing"] == "monai is not installed"
+            continue
+        # mmseg rounds to a hundredth of a percent, MONAI computes in float32.
+        bound = {"SemanticMetric": 5.1e-5, "HD95": 1e-5, "ASD": 1e-5}.get(name, 1e-12)
+        assert row["max_abs_difference"] <= bound, name
+        assert row["time_ratio"] > 0
