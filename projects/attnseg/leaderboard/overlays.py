@@ -1,0 +1,209 @@
+"""The images on which a run is worst, with its predictions and the truth drawn over them."""
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnseg.evaluation.scores import score
+from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions, read_predictions
+from attnseg.leaderboard.columns import Column
+from attnseg.leaderboard.pictures import class_colours, hue, image_uri, overlay_uri
+from attnseg.leaderboard.records import Record
+from attnseg.leaderboard.significance import find_table
+from attnseg.leaderboard.truth import Segments, Truth, from_labels
+from attnseg.per_image import ImageRef, PerImageTable, image_names
+
+_BLOCK = 100
+_OFFSET = 1000
+_MIN_SCORE = 0.5
+
+
+class Worst(NamedTuple):
+    """An image of a table and the run's score on it alone."""
+
+    position: int
+    image: ImageRef
+    name: str
+    score: float
+
+
+@dataclass
+class Album:
+    """Pictures of a page, each once, below a common size.
+
+    Attributes:
+        limit: Bytes of all pictures.
+        pictures: Data URIs by key.
+        size: Bytes so far.
+        full: Whether a picture was left out.
+    """
+
+    limit: int
+    pictures: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+    full: bool = False
+    truths: dict[str, Truth] = field(default_factory=dict)
+
+    def add(self, key: str, make: Any) -> str | None:
+        """Keep a picture unless it is too much; returns its key if it is there."""
+        if key not in self.pictures:
+            uri = make()
+            if self.size + len(uri) > self.limit:
+                self.full = True
+                return None
+            self.pictures[key] = uri
+            self.size += len(uri)
+        return key
+
+
+def image_scores(table: PerImageTable, key: str) -> NDArray[np.float64]:
+    """A metric of each image alone (n,); NaN where the image does not define it."""
+    images = len(table.images)
+    parts = []
+    for start in range(0, images, _BLOCK):
+        chosen = np.arange(start, min(start + _BLOCK, images))
+        part = _only(table, chosen)
+        # Each image is a resample of its own.
+        weights = np.zeros((len(chosen), len(part.images)), dtype=np.int64)
+        weights[np.arange(len(chosen)), chosen if part is table else chosen - start] = 1
+        parts.append(score(part, weights)[key])
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def worst_images(record: Record, column: Column, count: int) -> tuple[PerImageTable, list[Worst]]:
+    """The images with the worst scores, worst first.
+
+    Raises:
+        ValueError: If the record has no usable statistics.
+    """
+    table, key = find_table(record, column.key)
+    scores, names = image_scores(table, key), image_names(table)
+    order = sorted(
+        (index for index in range(len(scores)) if not math.isnan(scores[index])),
+        key=lambda index: (scores[index] if not column.lower else -scores[index], names[index]),
+    )
+    return table, [Worst(i, table.images[i], names[i], float(scores[i])) for i in order[:count]]
+
+
+def run_images(record: Record, column: Column, count: int, album: Album) -> dict[str, Any]:
+    """Cards of a run's worst images for the page.
+
+    Returns:
+        ``cards`` with name, score and keys of pictures, and ``notes``: what is lacking, and why.
+    """
+    try:
+        table, worst = worst_images(record, column, count)
+    except ValueError as error:
+        return {"cards": [], "notes": [f"No per-image scores: {error}"], "legend": []}
+    notes: list[str] = []
+    predictions = _predictions(record, notes)
+    classes = predictions.classes if predictions else table.classes
+    colours = class_colours(classes, predictions.palette if predictions else None)
+    cards = []
+    for item in worst:
+        card: dict[str, Any] = {"name": item.name, "score": item.score, "path": item.image.path}
+        try:
+            shown = partial(image_uri, item.image.path)
+            card["image"] = album.add(f"i:{item.image.path}", shown)
+        except (FileNotFoundError, ValueError) as error:
+            card["note"] = str(error)
+            cards.append(card)
+            continue
+        drawn = {"prediction": _predicted(predictions, item, notes)} if predictions else {}
+        drawn["truth"] = _true(record, table, item, album)
+        for layer, segments in drawn.items():
+            if segments is not None:
+                who = record.id if layer == "prediction" else record.get("data.hash")
+                paint = _painter(segments, tuple(classes), colours)
+                card[layer] = album.add(f"{layer[0]}:{who}:{item.image.path}", paint)
+        cards.append(card)
+    if album.full:
+        notes.append("The page's limit for pictures is reached: give a larger --image-mib.")
+    if cards and not any(card.get("truth") for card in cards):
+        notes.append("The annotations were not found beside the images, so no truth is drawn.")
+    legend = [[name, f"#{bytes(colour).hex()}"] for name, colour in colours.items()]
+    return {"cards": cards, "notes": list(dict.fromkeys(notes)), "legend": legend[:40]}
+
+
+def _only(table: PerImageTable, chosen: NDArray[np.intp]) -> PerImageTable:
+    """The statistics of some images where rows are detections; other tables stay whole."""
+    if "det_image" not in table.arrays:
+        return table
+    arrays = dict(table.arrays)
+    for kind in ("det_", "gt_"):
+        owner = arrays[f"{kind}image"]
+        kept = np.isin(owner, chosen)
+        for key in [key for key in arrays if key.startswith(kind)]:
+            arrays[key] = arrays[key][kept]
+        arrays[f"{kind}image"] = (owner[kept] - chosen[0]).astype(owner.dtype)
+    images = tuple(table.images[index] for index in chosen)
+    return PerImageTable(table.metric, table.prefix, table.settings, table.classes, images, arrays)
+
+
+def _predictions(record: Record, notes: list[str]) -> SavedPredictions | None:
+    folder = record.beside("predictions")
+    if folder is None:
+        notes.append(
+            "No saved predictions: run tools/test.py with --save-predictions DIR, and make the "
+            "page again, to see them over the images."
+        )
+        return None
+    try:
+        return read_predictions(folder)
+    except (FileNotFoundError, ValueError) as error:
+        notes.append(f"Predictions not drawn: {error}")
+        return None
+
+
+def _predicted(saved: SavedPredictions, item: Worst, notes: list[str]) -> Segments | None:
+    try:
+        return _segments(saved, saved.find(item.image.id, item.image.path or None))
+    except (KeyError, ValueError) as error:
+        notes.append(f"Prediction of {item.name} not drawn: {error}")
+        return None
+
+
+def _segments(saved: SavedPredictions, image: SavedImage) -> Segments:
+    count = len(saved.classes)
+    if "panoptic" in image.parts:
+        values = saved.panoptic(image)
+        found, index = np.unique(values, return_inverse=True)
+        labels = [int(value) % _OFFSET for value in found]
+        index = index.reshape(values.shape).astype(np.int32)
+        index[(values % _OFFSET) >= count] = -1
+        things = [label < count and saved.things[label] for label in labels]
+        return Segments(index, labels, things)
+    if "semantic" in image.parts:
+        return from_labels(saved.semantic(image), count)
+    instances = saved.instances(image)
+    index = np.full(image.size, -1, dtype=np.int32)
+    labels: list[int] = []
+    # The most certain ones are drawn last, over the others.
+    for position in np.argsort(instances.scores, kind="stable"):
+        if instances.scores[position] >= _MIN_SCORE:
+            index[instances.mask(int(position))] = len(labels)
+            labels.append(int(instances.labels[position]))
+    return Segments(index, labels, [True] * len(labels))
+
+
+def _true(record: Record, table: PerImageTable, item: Worst, album: Album) -> Segments | None:
+    key = str(record.get("data.hash")) + "|".join(table.classes)
+    truth = album.truths.setdefault(
+        key, Truth(record.get("data.annotations"), record.get("data.hash"), table.classes)
+    )
+    areas = table.arrays.get("label")
+    return truth.find(item.image, None if areas is None else areas[item.position])
+
+
+def _painter(segments: Segments, classes: tuple[str, ...], colours: dict[str, Any]) -> Any:
+    def colour(position: int) -> tuple[int, int, int]:
+        label = segments.labels[position]
+        if segments.things[position]:
+            return hue(position)
+        return colours[classes[label]] if 0 <= label < len(classes) else (128, 128, 128)
+
+    return lambda: overlay_uri(segments.index, [colour(i) for i in range(len(segments.labels))])
