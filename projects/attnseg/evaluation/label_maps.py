@@ -59,7 +59,7 @@ def paint_masks(masks: Any, order: np.ndarray, size: tuple[int, int], owner: str
         )
     canvas = np.zeros(size, dtype=np.int32)
     for position in order:
-        canvas[masks[position] != 0] = position + 1
+        np.copyto(canvas, position + 1, where=masks[position].astype(bool, copy=False))
     return canvas
 
 

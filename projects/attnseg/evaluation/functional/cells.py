@@ -72,9 +72,7 @@ def cell_overlaps(
         pred_ids = pred_ids[keep[1:]]
         pred_map = np.where(keep, np.cumsum(keep) - 1, 0)[pred_map]
         columns = len(pred_ids) + 1
-    pairs, counts = np.unique(
-        truth_map.ravel() * np.int64(columns) + pred_map.ravel(), return_counts=True
-    )
+    pairs, counts = _count_values(truth_map.ravel() * np.int64(columns) + pred_map.ravel())
     rows, cols = np.divmod(pairs, columns)
     both = (rows > 0) & (cols > 0)
     # Sums of integers below 2^53: exact.
@@ -193,10 +191,19 @@ def compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # A table is several times faster than sorting the pixels.
         present = np.bincount(labels.ravel()) > 0
         present[0] = False
-        return np.flatnonzero(present), np.cumsum(present)[labels] * present[labels]
+        return np.flatnonzero(present), (np.cumsum(present) * present)[labels]
     ids, index = np.unique(labels, return_inverse=True)
     index = index.reshape(labels.shape)
     return (ids[1:], index) if ids[0] == 0 else (ids, index + 1)
+
+
+def _count_values(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different values, ascending, and how often each occurs."""
+    # Neighbours are mostly equal: sorting runs in place of pixels is an order faster.
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
+    lengths = np.diff(np.append(starts, len(values)))
+    different, inverse = np.unique(values[starts], return_inverse=True)
+    return different, np.bincount(inverse, lengths, minlength=len(different)).astype(np.int64)
 
 
 def _all_different(values: np.ndarray) -> bool:
