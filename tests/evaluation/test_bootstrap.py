@@ -78,6 +78,50 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     assert 0.84 <= hits / 200 <= 0.95
 
 
+def detections(generator: np.random.Generator, images: int = 30) -> PerImageTable:
+    """Images with some objects and scored detections, right ones tending to higher scores."""
+    objects = generator.poisson(2, images)
+    found = generator.poisson(3, images)
+    image = np.repeat(np.arange(images), found)
+    rank = np.arange(len(image)) - np.repeat(np.cumsum(found) - found, found)
+    score_ = generator.normal(size=len(image))
+    # Of an image, at most as many detections are right as there are objects.
+    right = (generator.normal(size=len(image)) < score_) & (rank < objects[image])
+    bits = np.where(right, np.uint16(1023), np.uint16(0))[:, None]
+    arrays = {
+        "det_image": image,
+        "det_class": np.zeros_like(image),
+        "det_score": score_,
+        "det_rank": rank,
+        "det_matched": bits,
+        "det_ignored": np.zeros_like(bits),
+        "gt_image": np.arange(images),
+        "gt_class": np.zeros(images, dtype=int),
+        "gt_count": objects[:, None],
+        "is_thing": np.ones(1, dtype=bool),
+    }
+    settings = {"max_dets": [100], "area_ranges": {}}
+    refs = tuple(ImageRef(i, "") for i in range(images))
+    return PerImageTable("CocoInstanceMetric", "coco", settings, ("thing",), refs, arrays)
+
+
+def test_intervals_of_ap_cover_what_other_images_give() -> None:
+    generator = np.random.default_rng(0)
+    expected = np.mean([score(detections(generator))["AP"][0] for _ in range(2000)])
+    found = [intervals(detections(generator), resamples=200)["AP"] for _ in range(200)]
+    covered = np.mean([i.low <= expected <= i.high for i in found])
+    assert 0.88 <= covered <= 0.98
+    assert all(i.low <= i.value <= i.high for i in found)
+
+
+def test_bounds_stay_within_what_can_occur() -> None:
+    union = np.full((10, 1), 100)
+    intersect = union.copy()
+    intersect[0] = 10
+    found = intervals(areas(intersect, union))["mIoU"]
+    assert found.low < found.value < found.high <= 1
+
+
 def test_a_class_that_is_not_drawn_is_left_out() -> None:
     table = areas([[5, 3], [8, 0], [6, 0]], [[10, 4], [10, 0], [10, 0]])
     found = intervals(table, resamples=200)

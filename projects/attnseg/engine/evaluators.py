@@ -13,7 +13,7 @@ from attnseg._atomic import to_plain
 from attnseg.engine.config_hash import type_name
 from attnseg.engine.data_hash import file_hash
 
-METHOD = "image bootstrap, percentile"
+METHOD = "image bootstrap, centred percentile"
 SEED = 0
 # Writes predictions and computes nothing, so it does not tell one evaluation from another.
 _WRITER = "PredictionWriter"

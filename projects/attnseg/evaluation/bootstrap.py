@@ -1,11 +1,14 @@
 """Image-level bootstrap: how much a result depends on which images the data set happens to have.
 
 The images are drawn with replacement, as many as there are, and the metric is computed again from
-the per-image statistics; percentiles of these values are the interval (Efron and Tibshirani, "An
-Introduction to the Bootstrap", 1993, section 13.3). Two runs on the same images are compared on
-the same draws, so that what makes an image hard for both cancels out.
+the per-image statistics. The interval is made of percentiles of these values (Efron and Tibshirani,
+"An Introduction to the Bootstrap", 1993, section 13.3), moved so that their mean is the value that
+was measured. Without that an interval of AP lies too high: an image that is drawn twice brings two
+equal detections, which the envelope of the precision curve turns into a gain. So moved, it covers
+the value expected on other images of this number; for mIoU, PQ and F1 the move is next to nothing.
 
-An interval says nothing about the spread over training seeds.
+Two runs on the same images are compared on the same draws, so that what makes an image hard for
+both cancels out. An interval says nothing about the spread over training seeds.
 """
 
 from typing import NamedTuple
@@ -16,7 +19,6 @@ from numpy.typing import NDArray
 from attnseg.evaluation.scores import score
 from attnseg.per_image import PerImageTable, image_names
 
-METHOD = "image bootstrap, percentile"
 _CHUNK = 100
 
 
@@ -37,7 +39,7 @@ class PairedDifference(NamedTuple):
         delta: A - B.
         low: Lower bound of the difference.
         high: Upper bound of the difference.
-        probability: Share of the resamples with A > B, ties counted half.
+        probability: Share of the resampled differences above 0, zeros counted half.
     """
 
     a: float
@@ -86,7 +88,10 @@ def intervals(
     if not table.images:
         return {key: Interval(value, np.nan, np.nan) for key, value in values.items()}
     drawn = _resampled(table, resample_weights(len(table.images), resamples, seed))
-    return {key: Interval(value, *_bounds(drawn[key], level)) for key, value in values.items()}
+    return {
+        key: Interval(value, *_bounds(_centred(drawn[key], value), level))
+        for key, value in values.items()
+    }
 
 
 def paired_differences(
@@ -108,10 +113,9 @@ def paired_differences(
     drawn_a, drawn_b = _resampled(table_a, weights), _resampled(table_b, weights[:, order])
     result = {}
     for key in exact_a:
-        delta = drawn_a[key] - drawn_b[key]
-        known = delta[~np.isnan(delta)]
-        better = float(((known > 0) + 0.5 * (known == 0)).mean()) if known.size else np.nan
         a, b = float(exact_a[key][0]), float(exact_b[key][0])
+        delta = _centred(drawn_a[key] - drawn_b[key], a - b)
+        better = float(((delta > 0) + 0.5 * (delta == 0)).mean()) if delta.size else np.nan
         result[key] = PairedDifference(a, b, a - b, *_bounds(delta, level), better)
     return result
 
@@ -145,11 +149,19 @@ def _resampled(
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
+def _centred(drawn: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """Defined values around what was measured, never beyond what a draw can give."""
+    known = drawn[~np.isnan(drawn)]
+    if not known.size or np.isnan(value):
+        return np.empty(0)
+    low, high = min(known.min(), value), max(known.max(), value)
+    return np.clip(known - known.mean() + value, low, high)
+
+
 def _bounds(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    if not known.size:
+    if not values.size:
         return np.nan, np.nan
-    low, high = np.quantile(known, ((1 - level) / 2, (1 + level) / 2))
+    low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 
 
