@@ -103,6 +103,18 @@ def test_void(evaluate) -> None:
     assert all(np.isnan(v) for v in evaluate(BoundaryMetric(), ("a", "b"), [only_void]).values())
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16])
+def test_types_of_maps(evaluate, kind: type) -> None:
+    rng = np.random.default_rng(0)
+    label, pred = (_blocks(rng, (40, 30), 3) for _ in range(2))
+    label[rng.random(label.shape) < 0.1] = 255
+    pred[3:9] = 3
+    classes = ("a", "b", "c")
+    expected = evaluate(BoundaryMetric(), classes, [_sample(0, pred, label)])
+    narrow = _sample(0, pred.astype(kind), label.astype(kind))
+    assert evaluate(BoundaryMetric(), classes, [narrow]) == expected
+
+
 def test_panoptic_truth_and_prediction(panoptic_files, evaluate) -> None:
     ids = np.zeros((12, 15), dtype=np.int64)
     ids[:6], ids[6:, :9] = 1, 2

@@ -2,6 +2,19 @@
 
 from attnseg.evaluation.functional.area import AreaStatistics, area_scores, area_statistics
 from attnseg.evaluation.functional.average_precision import ApTable, evaluate_detections
+from attnseg.evaluation.functional.boundary import (
+    average_surface_distance,
+    boundary_iou,
+    boundary_region,
+    boundary_width,
+    hausdorff,
+    surface_distances,
+)
+from attnseg.evaluation.functional.cells import (
+    aggregated_jaccard,
+    cell_overlaps,
+    count_matches,
+)
 from attnseg.evaluation.functional.panoptic_quality import (
     PanopticStatistics,
     Segment,
@@ -14,9 +27,18 @@ __all__ = [
     "AreaStatistics",
     "PanopticStatistics",
     "Segment",
+    "aggregated_jaccard",
     "area_scores",
     "area_statistics",
+    "average_surface_distance",
+    "boundary_iou",
+    "boundary_region",
+    "boundary_width",
+    "cell_overlaps",
+    "count_matches",
     "evaluate_detections",
+    "hausdorff",
     "panoptic_quality",
     "pq_statistics",
+    "surface_distances",
 ]

@@ -78,7 +78,8 @@ def boundary_statistics(
 def _from_one(values: np.ndarray, num_classes: int, labelled: np.ndarray) -> np.ndarray:
     """Classes as 1..C, everything else as 0."""
     is_class = labelled & (values >= 0) & (values < num_classes)
-    return np.where(is_class, values, -1).astype(np.int32) + 1
+    # Wider first: 255 of an 8-bit map has no successor.
+    return np.where(is_class, values.astype(np.int32) + 1, 0)
 
 
 def _around(boxes: list[Box]) -> Box:
