@@ -14,7 +14,7 @@ from attnseg.compat import setup_env
 setup_env()
 
 from attnseg.apis.benchmark import DEVICES, DTYPES, MODES, run_benchmark
-from attnseg.apis.benchmark_report import text_table, write_report
+from attnseg.apis.benchmark_report import make_folder, text_table, write_report
 from attnseg.apis.benchmark_worker import Setting
 from attnseg.apis.command import run_command
 
@@ -40,6 +40,7 @@ def main() -> None:
     """Measure as the command line says; exit status 1 if a config failed."""
     args = parse_args()
     setting = Setting(tuple(args.shape), args.mode, args.device, args.threads, args.compile)
+    folder = make_folder(args.out)
     rows = run_benchmark(
         args.configs,
         setting=setting,
@@ -49,7 +50,7 @@ def main() -> None:
         warmup=args.warmup,
     )
     print(text_table(rows))
-    print("files: {} and {}".format(*write_report(rows, setting, args.out, args.repeats)))
+    print("files: {} and {}".format(*write_report(rows, setting, folder, args.repeats)))
     if any(row.error for row in rows):
         raise SystemExit(1)
 

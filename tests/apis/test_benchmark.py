@@ -15,7 +15,7 @@ from torch import nn
 from attnseg.apis import benchmark
 from attnseg.apis.benchmark import Row, check, run_benchmark
 from attnseg.apis.benchmark_inputs import build_model, make_pass, read_model, without_weights
-from attnseg.apis.benchmark_report import text_table, write_report
+from attnseg.apis.benchmark_report import make_folder, text_table, write_report
 from attnseg.apis.benchmark_worker import Setting, Worker
 from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import find_config
@@ -214,6 +214,13 @@ def test_same_stems_keep_their_whole_names(tmp_path: Path) -> None:
     table, record = write_report(rows, compiled, tmp_path, repeats=1)
     assert table.name.startswith("benchmark-cpu-bf16-8x16-predict-compiled-torch")
     assert record.stem == table.stem
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="--out: folder '.*file' cannot be made: File exists"):
+        make_folder(tmp_path / "file")
+    assert make_folder(tmp_path / "a/b").is_dir()
 
 
 def test_the_documented_command_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

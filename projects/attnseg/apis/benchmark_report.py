@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -10,8 +11,25 @@ from typing import Any
 
 from attnseg.apis.benchmark import Row
 from attnseg.apis.benchmark_worker import Setting
+from attnseg.apis.command import UsageError
 
 _COLUMNS = ("config", "params M", "GMACs", "p50 ms", "p95 ms", "images/s", "peak MiB", "time ratio")
+
+
+def make_folder(folder: str | Path) -> Path:
+    """Make the report's folder, before hours of measuring.
+
+    Raises:
+        UsageError: It cannot be made or written.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out: folder '{path}' cannot be made: {error.strerror}.") from error
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"--out: folder '{path}' cannot be written.")
+    return path
 
 
 def text_table(rows: Sequence[Row]) -> str:
