@@ -76,7 +76,7 @@ def test_runs_without_seed_are_never_averaged(tmp_path: Path) -> None:
         ),
         (
             {"evaluators": [{"type": "mmseg.IoUMetric", "prefix": "semantic"}]},
-            "mmseg.IoUMetric is missing in the first",
+            "evaluators SemanticMetric and mmseg.IoUMetric",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """The images on which a run is worst, with its predictions and the truth drawn over them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from attnseg.evaluation.scores import score
 from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions, read_predictions
 from attnseg.leaderboard.columns import Column
-from attnseg.leaderboard.pictures import class_colours, hue, image_uri, overlay_uri
+from attnseg.leaderboard.pictures import Colour, class_colours, hue, image_uri, overlay_uri
 from attnseg.leaderboard.records import Record
 from attnseg.leaderboard.significance import find_table
 from attnseg.leaderboard.truth import Segments, Truth, from_labels
@@ -48,7 +49,7 @@ class Album:
     full: bool = False
     truths: dict[str, Truth] = field(default_factory=dict)
 
-    def add(self, key: str, make: Any) -> str | None:
+    def add(self, key: str, make: Callable[[], str]) -> str | None:
         """Keep a picture unless it is too much; returns its key if it is there."""
         if key not in self.pictures:
             uri = make()
@@ -125,7 +126,11 @@ def run_images(record: Record, column: Column, count: int, album: Album) -> dict
         notes.append("The page's limit for pictures is reached: give a larger --image-mib.")
     if cards and not any(card.get("truth") for card in cards):
         notes.append("The annotations were not found beside the images, so no truth is drawn.")
-    legend = [[name, f"#{bytes(colour).hex()}"] for name, colour in colours.items()]
+    things = predictions.things if predictions else (False,) * len(classes)
+    stuff = [name for name, thing in zip(classes, things, strict=True) if not thing]
+    legend = [[name, f"#{bytes(colours[name]).hex()}"] for name in stuff]
+    if any(things):
+        legend.append(["each object has a colour of its own", None])
     return {"cards": cards, "notes": list(dict.fromkeys(notes)), "legend": legend[:40]}
 
 
@@ -199,11 +204,17 @@ def _true(record: Record, table: PerImageTable, item: Worst, album: Album) -> Se
     return truth.find(item.image, None if areas is None else areas[item.position])
 
 
-def _painter(segments: Segments, classes: tuple[str, ...], colours: dict[str, Any]) -> Any:
-    def colour(position: int) -> tuple[int, int, int]:
+def _painter(
+    segments: Segments, classes: tuple[str, ...], colours: dict[str, Colour]
+) -> Callable[[], str]:
+    def colour(position: int) -> Colour:
         label = segments.labels[position]
         if segments.things[position]:
             return hue(position)
         return colours[classes[label]] if 0 <= label < len(classes) else (128, 128, 128)
 
-    return lambda: overlay_uri(segments.index, [colour(i) for i in range(len(segments.labels))])
+    count = len(segments.labels)
+    objects = any(segments.things)
+    # Stuff around objects is the ground on which they are seen.
+    faint = [objects and not thing for thing in segments.things]
+    return partial(overlay_uri, segments.index, [colour(i) for i in range(count)], faint)

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 SIDE = 320
 _GOLDEN = 0.618033988749895
-_ALPHA, _EDGE_ALPHA = 150, 255
+_ALPHA, _EDGE_ALPHA, _FAINT_ALPHA = 150, 255, 48
 Colour = tuple[int, int, int]
 
 
@@ -34,12 +34,18 @@ def image_uri(path: str | Path, side: int = SIDE) -> str:
     return _uri(image, "JPEG", quality=82, optimize=True)
 
 
-def overlay_uri(segments: NDArray[np.integer], colours: Sequence[Colour], side: int = SIDE) -> str:
+def overlay_uri(
+    segments: NDArray[np.integer],
+    colours: Sequence[Colour],
+    faint: Sequence[bool] = (),
+    side: int = SIDE,
+) -> str:
     """Segments as a transparent PNG, each with an opaque edge.
 
     Args:
         segments: Positions in the colours (H, W); -1 where nothing is drawn.
         colours: One of each segment.
+        faint: Whether a segment is drawn so that much of the image shows; none by default.
         side: Longest side of the result.
     """
     small = _nearest(segments, side)
@@ -47,7 +53,10 @@ def overlay_uri(segments: NDArray[np.integer], colours: Sequence[Colour], side: 
     edges[:, :-1] |= small[:, :-1] != small[:, 1:]
     edges[:-1] |= small[:-1] != small[1:]
     table = np.array([*colours, (0, 0, 0)], dtype=np.uint8).reshape(-1, 3)
-    pixels = np.dstack([table[small], np.where(edges, _EDGE_ALPHA, _ALPHA).astype(np.uint8)])
+    alpha = np.full(len(table), _ALPHA, dtype=np.uint8)
+    alpha[: len(faint)][np.asarray(faint, dtype=bool)] = _FAINT_ALPHA
+    strong = edges & (alpha[small] != _FAINT_ALPHA)
+    pixels = np.dstack([table[small], np.where(strong, np.uint8(_EDGE_ALPHA), alpha[small])])
     pixels[small < 0] = 0
     return _uri(Image.fromarray(pixels, "RGBA"), "PNG", optimize=True)
 

@@ -147,8 +147,11 @@ def describe_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str
             only_a.remove(left)
             only_b.remove(twin)
             found += _evaluator_differences(left, twin)
-    for evaluators, absent in ((only_a, "the second"), (only_b, "the first")):
-        found += [f"{e.get('type')} is missing in {absent}" for e in evaluators]
+    if only_a or only_b:
+        left, right = (
+            " + ".join(str(e.get("type")) for e in x) or "none" for x in (only_a, only_b)
+        )
+        found.append(f"evaluators {left} and {right}")
     return found
 
 

@@ -86,6 +86,11 @@ function costText(cost, value, unit = true) {
   return unit ? `${text} ${cost.unit}` : text;
 }
 
+// A long name may break behind its separators, and keeps its ends where it is cut.
+const breakable = (name) => name.split(/(?<=[_/.-])/).flatMap((part) => [part, el("wbr")]);
+const shortened = (name, most) => (name.length <= most ? name
+  : `${name.slice(0, Math.ceil(most * 0.6))}…${name.slice(1 - Math.floor(most * 0.4))}`);
+
 const title = (column) => `${column.key}${column.percent ? " (%)" : ""}`;
 
 // Position in the selection, which is also the number of the colour; -1 if not selected.

@@ -33,8 +33,9 @@ function drawImages() {
     parts.push(el("div", { class: "cards" }, cards.map((card) => drawCard(card, column))));
   }
   parts.push(...notes.map((note) => el("p", { class: "notice" }, note)));
-  if (drawn && colours.length > 1) {
+  if (drawn && colours.length) {
     parts.push(el("ul", { class: "colours" }, colours.map(([name, colour]) => {
+      if (!colour) return el("li", { class: "muted" }, name);
       const swatch = el("span", { class: "swatch" });
       swatch.style.background = colour;
       return el("li", {}, swatch, name);
@@ -55,6 +56,7 @@ function drawCard(card, column) {
     stack.append(el("p", { class: "gone" }, card.note || "not in this page"));
   }
   return el("figure", {}, stack, el("figcaption", {},
-    el("span", { class: "file", title: card.path || card.name }, card.name),
+    el("span", { class: "file", title: card.path || card.name },
+      card.path.split(/[\\/]/).pop() || card.name),
     el("span", { class: "value" }, number(column, card.score), column.percent ? " %" : "")));
 }

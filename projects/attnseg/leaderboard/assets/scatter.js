@@ -1,6 +1,8 @@
 // Accuracy against cost, with the runs that no other run beats in both.
 const PLOT = { height: 400, left: 62, right: 24, top: 18, bottom: 50 };
 const LABELLED = 14;
+// With more points than this, only those of the front and of the selection show their bars.
+const CROWDED = 40;
 
 function scatterOptions() {
   const table = chartTable();
@@ -40,7 +42,7 @@ function drawScatter() {
   }, grid(axes, width, `${title(column)} ${column.lower ? "↓" : "↑"}`, `${cost.label} (${cost.unit}) ↓`),
   frontLine(front, axes, column.lower, width));
   for (const point of [...points].sort((a, b) => slot(a.row) - slot(b.row))) {
-    picture.append(mark(point, axes, column, cost, front.includes(point)));
+    picture.append(mark(point, axes, column, cost, front.includes(point), points.length > CROWDED));
   }
   picture.append(labels(points, front, axes, width));
   const spread = points.some((point) => point.found.spread);
@@ -83,7 +85,7 @@ function grid(axes, width, yTitle, xTitle) {
     parts.push(svg("line", { x1: PLOT.left, x2: width - PLOT.right, y1: y, y2: y, class: "grid" }),
       svg("text", { x: PLOT.left - 8, y: y + 4, class: "tick end" }, String(value)));
   }
-  for (const value of axes.log ? logTicks(axes) : ticks(axes.x0, axes.x1, width / 110)) {
+  for (const value of axes.log ? logTicks(axes) : ticks(axes.x0, axes.x1, Math.max(4, width / 110))) {
     const x = axes.x(value);
     parts.push(svg("line", { x1: x, x2: x, y1: PLOT.top, y2: bottom, class: "grid" }),
       svg("text", { x, y: bottom + 18, class: "tick middle" }, String(value)));
@@ -129,9 +131,10 @@ function frontLine(front, axes, lower, width) {
   return svg("path", { d: path, class: "front" });
 }
 
-function mark(point, axes, column, cost, onFront) {
+function mark(point, axes, column, cost, onFront, crowded) {
   const [x, y] = [axes.x(point.x), axes.y(point.y)];
   const place = slot(point.row);
+  const quiet = crowded && place < 0 && !onFront;
   const lines = [
     point.row.name,
     `${title(column)}: ${number(column, point.found.value)} ${bounds(column, point.found)}`,
@@ -149,7 +152,7 @@ function mark(point, axes, column, cost, onFront) {
     },
     ...tipped(lines),
   });
-  if (point.low !== null) {
+  if (point.low !== null && !quiet) {
     const [top, bottom] = [axes.y(point.high), axes.y(point.low)];
     group.append(svg("path", { d: `M${x - 4},${top}h8M${x - 4},${bottom}h8M${x},${top}V${bottom}`, class: "bar" }));
   }
@@ -169,13 +172,13 @@ function labels(points, front, axes, width) {
   const group = svg("g", { class: "labels", "aria-hidden": "true" });
   const first = (point) => (slot(point.row) >= 0 ? 0 : front.includes(point) ? 1 : 2);
   for (const point of [...wanted].sort((a, b) => first(a) - first(b))) {
-    const name = point.row.name.length > 34 ? `${point.row.name.slice(0, 33)}…` : point.row.name;
+    const name = shortened(point.row.name, width < 600 ? 26 : 44);
     const [x, y, w] = [axes.x(point.x), axes.y(point.y), name.length * 6.6];
     const spots = [[10, -8], [10, 14], [-10 - w, -8], [-10 - w, 14], [-w / 2, -16], [-w / 2, 24]];
     const spot = spots.map(([dx, dy]) => ({ x: x + dx, y: y + dy - 10, w, h: 13 })).find(free);
     if (!spot) continue;
     boxes.push(spot);
-    group.append(svg("text", { x: spot.x, y: spot.y + 10, class: "name" }, name));
+    group.append(svg("text", { x: spot.x, y: spot.y + 10, class: "label" }, name));
   }
   return group;
 }

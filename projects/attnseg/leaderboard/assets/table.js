@@ -137,7 +137,7 @@ function cell(row, column, best, ranges) {
       el("button", {
         type: "button", class: "name", "aria-expanded": String(Boolean(row.open)),
         onclick: toggle, "data-focus": `open-${row.id}`,
-      }, row.name),
+      }, breakable(row.name)),
       el("span", { class: row.missing.length ? "seeds lacking" : "seeds" },
         /^\d/.test(row.seeds) ? `seed${row.n > 1 ? "s" : ""} ${row.seeds}` : `seed ${row.seeds}`));
   }
