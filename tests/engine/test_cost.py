@@ -56,13 +56,13 @@ def test_forward_times_are_those_of_predictions() -> None:
 def test_the_views_of_an_image_add_up_and_the_warm_up_is_left_out() -> None:
     model, meter = Net().eval(), ForwardMeter(warmup=1)
     meter.start(model)
-    for pause in (0.05, 0.0, 0.0, 0.0):
+    for pause in (0.5, 0.0, 0.0, 0.0):
         model.seconds = pause
         model(_batch()["inputs"], mode="predict")
         model.seconds = 0.003
         model(_batch()["inputs"], mode="predict")
         meter.end_batch(2)
-    assert 3 <= meter.latency().p50 <= meter.latency().p95 < 50
+    assert 3 <= meter.latency().p50 <= meter.latency().p95 < 400
 
 
 def test_one_batch_tells_no_time() -> None:
