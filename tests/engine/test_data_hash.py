@@ -49,7 +49,17 @@ def test_annotation_file(tmp_path: Path) -> None:
         "annotations": "panoptic_val2017.json",
         "hash": hashlib.sha256(b"{}").hexdigest(),
         "images": 3,
+        "classes": None,
     }
+
+
+def test_classes_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "val.json"
+    file.write_text("{}")
+    data = JsonData(file)
+    for given, expected in ((("cat", "dog"), ["cat", "dog"]), ("cat", ["cat"]), ((), [])):
+        data.metainfo = {"classes": given}
+        assert describe_data(data)["classes"] == expected
 
 
 def test_label_maps_by_name_and_content(maps: Path) -> None:
@@ -93,6 +103,7 @@ def test_several_and_wrapped_data_sets(tmp_path: Path) -> None:
         "annotations": "val_a.json+val_b.json",
         "hash": hashlib.sha256(joined).hexdigest(),
         "images": 6,
+        "classes": None,
     }
 
 
@@ -105,4 +116,5 @@ def test_what_is_not_known_is_none(tmp_path: Path) -> None:
         "annotations": None,
         "hash": None,
         "images": 2,
+        "classes": None,
     }

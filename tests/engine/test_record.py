@@ -143,7 +143,10 @@ SCHEMA = {
     "config": {"file": None, "hash": str},
     "checkpoint": {"file": str, "sha256": str, "config_hash": str},
     "git": {"revision": str, "dirty": bool},
-    "data": {"type": str, "split": None, "annotations": None, "hash": None, "images": int},
+    "data": {
+        **{"type": str, "split": None, "annotations": None, "hash": None, "images": int},
+        "classes": None,
+    },
     "evaluators": list,
     "metrics": dict,
     "intervals": {"level": float, "resamples": int, "seed": int, "method": str},

@@ -55,7 +55,16 @@ def describe_data(dataset: Any) -> dict[str, Any]:
         "annotations": "+".join(names) or None,
         "hash": _joined(hashes) if complete else None,
         "images": len(dataset),
+        "classes": _classes(dataset),
     }
+
+
+def _classes(dataset: Any) -> list[str] | None:
+    """Names of the evaluated classes: the same annotations with fewer of them are easier."""
+    names = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    if names is None:
+        return None
+    return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 def _parts(dataset: Any) -> Iterator[Any]:
