@@ -40,7 +40,7 @@ def record(name: str, metrics: dict[str, Any], **changes: Any) -> dict[str, Any]
     seed = changes.get("seed", 0)
     content: dict[str, Any] = {
         "schema": 1,
-        "id": f"20261121_090000-test-{name}-{seed}",
+        "id": f"20261121_090000-test-{name.replace('/', '_')}-{seed}",
         "mode": "test",
         "started": "2026-11-21T09:00:00+00:00",
         "finished": "2026-11-21T09:01:00+00:00",

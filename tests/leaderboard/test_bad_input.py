@@ -46,6 +46,7 @@ def test_damaged_records_are_named_and_the_others_collected(
     ("changes", "words"),
     [
         ({"id": None}, "'id' is None"),
+        ({"id": "../../x"}, "expected a text that can name a file"),
         ({"mode": "val"}, "'mode' is 'val'"),
         ({"seed": "0"}, "'seed' is '0'"),
         ({"cost": [1]}, r"'cost' is \[1\]"),

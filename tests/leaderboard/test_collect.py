@@ -15,6 +15,7 @@ from attnseg.leaderboard.records import load_records
 from attnseg.leaderboard.runs import latest_runs
 from attnseg.leaderboard.text import to_latex, to_markdown
 from tests.leaderboard.factory import measured_run, plain_run, record, write_run
+from tests.leaderboard.factory import table as statistics
 
 
 def tables(folder: Path, **options: object) -> list[Table]:
@@ -134,6 +135,16 @@ def test_the_latest_test_counts_and_the_training_gives_its_time(tmp_path: Path) 
     assert len(json.loads(tables_json(build_tables([run]), records, []))["records"]) == 3
 
 
+def test_runs_that_others_replace_are_said(tmp_path: Path) -> None:
+    content = record("a", {"semantic/mIoU": {"value": 0.9}}, id="20261121_090000-test-1")
+    write_run(tmp_path / "first", content)
+    later = {"finished": "2026-11-22T09:00:00+00:00", "id": "20261122_090000-test-2"}
+    write_run(tmp_path / "second", content | later | {"metrics": {"semantic/mIoU": {"value": 0.4}}})
+    (table,) = tables(tmp_path)
+    assert table.rows[0].summary("semantic/mIoU").value == 0.4
+    assert "a, seed 0: the latest of 2 run folders counts." in to_markdown([table])
+
+
 def test_a_training_without_a_test_is_ranked_by_its_validation(tmp_path: Path) -> None:
     plain_run(tmp_path, "a", 0.5, mode="train", id="20261121_080000-train-1")
     (table,) = tables(tmp_path)
@@ -215,6 +226,14 @@ def test_rows_without_statistics_are_not_tested(tmp_path: Path) -> None:
     assert [row.difference for row in table.rows] == [None, None, None]
     notes = " ".join(table.notes)
     assert "b is not tested" in notes and "per_image.npz' is damaged" in notes
+
+
+def test_metrics_that_the_statistics_lack_are_not_tested(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        content = record(name, {"semantic/other": {"value": 0.9}})
+        write_run(tmp_path / name, content, statistics(0.9))
+    (table,) = tables(tmp_path)
+    assert "statistics of SemanticMetric do not give 'other'" in " ".join(table.notes)
 
 
 def test_files_are_unrounded(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_truth_of_other_data_is_not_drawn(run: Record, tmp_path: Path) -> None:
         write_class_png(file, np.zeros((20, 30), int), 3)
     content = run_images(run, MIOU, 1, Album(10**6))
     assert "truth" not in content["cards"][0]
-    assert "no truth is drawn" in " ".join(content["notes"])
+    assert "found: no truth" in " ".join(content["notes"])
 
 
 def test_coco_truth_needs_the_hash_of_the_record(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from tests.leaderboard.factory import record
 folder, worker = sys.argv[1], int(sys.argv[2])
 sys.stdin.readline()
 for index in range({each}):
-    name = "t-test-%d" % index if index % 2 else "t-test-%d-%d" % (index, worker)
+    name = "20261121_090000-test-%d" % index
+    name += "" if index % 2 else "-%d" % worker
     metrics = {{"semantic/mIoU": {{"value": 0.5}}}}
     content = record("run", metrics, id=name, seed=worker * 1000 + index)
     append_record(folder, content, statistics=name.encode() + bytes([worker]))

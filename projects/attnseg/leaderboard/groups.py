@@ -231,6 +231,11 @@ def _notes(table: Table) -> list[str]:
             "The records have no hash of the annotations: that the runs saw the same ones is "
             "known by the file's name only."
         )
+    for run in table.runs:
+        if run.replaced:
+            notes.append(
+                f"{run.name}, seed {run.seed}: the latest of {run.replaced + 1} run folders counts."
+            )
     machines = {
         (run.cost("batch_size"), run.record.get("cost.device"), _machine(run))
         for run in table.runs

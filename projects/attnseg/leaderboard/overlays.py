@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from attnseg.evaluation.scores import score
 from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions, read_predictions
 from attnseg.leaderboard.columns import Column
 from attnseg.leaderboard.pictures import Colour, class_colours, hue, image_uri, overlay_uri
 from attnseg.leaderboard.records import Record
-from attnseg.leaderboard.significance import find_table
+from attnseg.leaderboard.significance import find_table, values_of
 from attnseg.leaderboard.truth import Segments, Truth, from_labels
 from attnseg.per_image import ImageRef, PerImageTable, image_names
 
@@ -71,7 +70,7 @@ def image_scores(table: PerImageTable, key: str) -> NDArray[np.float64]:
         # Each image is a resample of its own.
         weights = np.zeros((len(chosen), len(part.images)), dtype=np.int64)
         weights[np.arange(len(chosen)), chosen if part is table else chosen - start] = 1
-        parts.append(score(part, weights)[key])
+        parts.append(values_of(part, weights, key))
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -125,7 +124,7 @@ def run_images(record: Record, column: Column, count: int, album: Album) -> dict
     if album.full:
         notes.append("The page's limit for pictures is reached: give a larger --image-mib.")
     if cards and not any(card.get("truth") for card in cards):
-        notes.append("The annotations were not found beside the images, so no truth is drawn.")
+        notes.append("No annotations that are surely those of the run were found: no truth.")
     things = predictions.things if predictions else (False,) * len(classes)
     stuff = [name for name, thing in zip(classes, things, strict=True) if not thing]
     legend = [[name, f"#{bytes(colours[name]).hex()}"] for name in stuff]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SCHEMA = 1
-_NAMES = re.compile(r"record.*\.json|.+-(train|test)-.+\.json")
+_NAMES = re.compile(r"record(-\d+)?\.json|\d{8}_\d{6}-(train|test)-.+\.json")
 _BESIDE = ("per_image", "predictions")
 _NESTED = ("config", "checkpoint", "git", "data", "intervals", "versions", "hardware", "cost")
 
@@ -133,7 +133,8 @@ def load_records(paths: Sequence[str | Path]) -> tuple[list[Record], list[Proble
 def find_records(paths: Iterable[str | Path]) -> list[Path]:
     """Find records below folders, each file once, in order of the paths.
 
-    They are named ``record*.json`` in run folders, ``<id>.json`` in results folders.
+    They are named ``record.json``, ``record-2.json`` and so on in run folders, ``<id>.json`` in
+    results folders.
 
     Raises:
         FileNotFoundError: If a path does not exist; proposes similar names.
@@ -197,6 +198,8 @@ def _first_problem(data: Mapping[str, Any]) -> str | None:
     for key in ("id", "name", "mode"):
         if not isinstance(data.get(key), str) or not data[key]:
             return f"'{key}' is {data.get(key)!r:.40}, expected a text"
+    if Path(data["id"]).name != data["id"]:
+        return f"'id' is {data['id']!r:.40}, expected a text that can name a file"
     if data["mode"] not in ("train", "test"):
         return f"'mode' is {data['mode']!r:.40}, expected 'train' or 'test'"
     if not isinstance(data.get("seed"), (int, type(None))):

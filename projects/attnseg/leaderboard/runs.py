@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnseg.leaderboard.records import Record, Value
@@ -16,10 +16,12 @@ class Run:
     Attributes:
         record: Latest test record; the train record where the run was never tested.
         training: Latest train record of the same run folder, if there is one.
+        replaced: Number of other run folders whose older tests this one stands for.
     """
 
     record: Record
     training: Record | None = None
+    replaced: int = 0
 
     @property
     def name(self) -> str:
@@ -61,6 +63,7 @@ def latest_runs(records: Iterable[Record]) -> list[Run]:
     records = list(records)
     trainings = [record for record in records if record.mode == "train"]
     latest: dict[str, Run] = {}
+    folders: dict[str, set[str]] = {}
     for mode in ("train", "test"):
         for record in records:
             if record.mode != mode or not record.metrics:
@@ -68,7 +71,8 @@ def latest_runs(records: Iterable[Record]) -> list[Run]:
             run = Run(record, _training_of(record, trainings))
             where = None if run.seed is not None else record.folder
             key = canonical([run.identity, run.seed, where, comparison_key(record)])
-            latest[key] = run
+            folders.setdefault(key, set()).add(record.folder)
+            latest[key] = replace(run, replaced=len(folders[key]) - 1)
     return list(latest.values())
 
 

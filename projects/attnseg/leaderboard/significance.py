@@ -66,6 +66,20 @@ def find_table(record: Record, key: str) -> tuple[PerImageTable, str]:
     raise ValueError(f"'{path}' has no statistics for the metric '{key}'.")
 
 
+def values_of(table: PerImageTable, weights: NDArray[np.integer], key: str) -> NDArray[np.float64]:
+    """One metric (R,) for weights (R, n); see `attnseg.evaluation.scores.score`.
+
+    Raises:
+        ValueError: If the statistics do not give it.
+    """
+    try:
+        return score(table, weights)[key]
+    except (KeyError, IndexError) as error:
+        raise ValueError(
+            f"the per-image statistics of {table.metric} do not give '{key}' (lacking: {error})"
+        ) from error
+
+
 class Sampler:
     """Values of single runs on the same draws of the images.
 
@@ -103,8 +117,8 @@ class Sampler:
             raise ValueError(f"'{record.path}' was evaluated on other images")
         weights = np.empty_like(self._weights)
         weights[:, order] = self._weights
-        parts = [score(table, weights[i : i + _CHUNK])[key] for i in range(0, len(weights), _CHUNK)]
-        return np.concatenate(parts)
+        chunks = (weights[i : i + _CHUNK] for i in range(0, len(weights), _CHUNK))
+        return np.concatenate([values_of(table, chunk, key) for chunk in chunks])
 
 
 def row_differences(

@@ -154,8 +154,8 @@ def _legend(table: Table) -> list[str]:
         lines.append(f"Single runs: value [{level}interval over images].")
     if any(len(row.runs) > 1 for row in table.rows):
         lines.append("Several seeds: mean ± sample standard deviation (n).")
-    tested = [row for row in table.rows if row.difference is not None]
-    if tested:
+    close = [row.difference and not row.difference.distinguishable for row in table.rows]
+    if any(close):
         seeds = " and seeds" if any(len(row.runs) > 1 for row in table.rows) else ""
         lines.append(
             f"{MARK} not distinguishable from the best in {table.primary.key}: the "

@@ -173,8 +173,10 @@ function legend(table, rows) {
   const parts = [];
   if (rows.some((row) => row.n === 1)) parts.push(`value [${level}interval over images]`);
   if (rows.some((row) => row.n > 1)) parts.push("mean ± standard deviation (n seeds)");
-  if (rows.some((row) => row.difference)) {
+  if (rows.some((row) => row.close)) {
     parts.push(`† not distinguishable from the best in ${table.primary}, by paired differences`);
+  } else if (rows.some((row) => row.difference)) {
+    parts.push(`paired differences tell the best in ${table.primary} from all that were tested`);
   }
   const lower = table.columns.filter((column) => column.lower).map((column) => column.key);
   if (lower.length) parts.push(`lower is better: ${lower.join(", ")}`);
