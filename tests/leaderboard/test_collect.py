@@ -131,7 +131,7 @@ def test_the_latest_test_counts_and_the_training_gives_its_time(tmp_path: Path) 
     (run,) = latest_runs(records)
     assert run.record.id.endswith("test-2")
     assert run.seed == 0 and run.cost("training_seconds") == 7200.0
-    assert "2.00" in to_markdown(build_tables([run]))
+    assert "| 120.0 |" in to_markdown(build_tables([run]))
     assert len(json.loads(tables_json(build_tables([run]), records, []))["records"]) == 3
 
 
@@ -214,7 +214,7 @@ def test_close_runs_are_marked_and_bad_ones_are_not(tmp_path: Path) -> None:
         name: next(line for line in text.splitlines() if f"| {name} |" in line) for name in rows
     }
     assert "†" in lines[other] and "†" not in lines["bad"] and "†" not in lines[best]
-    assert "over images and seeds contains 0" in text
+    assert "over images and seeds (variance pooled over the rows) contains 0" in text
 
 
 def test_rows_without_statistics_are_not_tested(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attnseg.leaderboard.records import Record, Value
 from attnseg.leaderboard.runs import evaluator_of
 
-PER_EVALUATOR = 3
+_SHOWN, _PER_EVALUATOR = 6, 3
 _LOWER = re.compile(
     r"(hausdorff|hd\d*|distance|dist|as[sd]?d|msd|loss|error|err|mae|mse|rmse|ece|nll|brier)",
     re.IGNORECASE,
@@ -62,8 +62,9 @@ def is_main(key: str, prefixes: Iterable[str | None]) -> bool:
 
 
 def default_keys(record: Record) -> list[str]:
-    """The first three metrics over all classes of each evaluator, in the order of the record."""
+    """The first metrics over all classes of each evaluator: up to three, and six in all."""
     prefixes = [evaluator.get("prefix") for evaluator in record.evaluators]
+    most = min(_PER_EVALUATOR, max(1, _SHOWN // max(len(prefixes), 1)))
     taken: dict[str | None, int] = {}
     keys = []
     for key in record.metrics:
@@ -72,7 +73,7 @@ def default_keys(record: Record) -> list[str]:
         first = key.partition("/")[0]
         prefix = first if first in prefixes else None
         taken[prefix] = taken.get(prefix, 0) + 1
-        if taken[prefix] <= PER_EVALUATOR:
+        if taken[prefix] <= most:
             keys.append(key)
     order = {prefix: i for i, prefix in enumerate(prefixes)}
     return sorted(keys, key=lambda key: order.get(key.partition("/")[0], len(order)))

@@ -212,14 +212,15 @@ def _rank(rows: Sequence[Row], column: Column) -> None:
 
 def _test(rows: Sequence[Row], column: Column, resamples: int, level: float) -> list[str]:
     sampler, draws, notes = Sampler(column.key, resamples), [], []
-    for row in rows:
+    usable = [row for row in rows if row.summary(column.key).n == len(row.runs)]
+    for row in usable:
         try:
             draws.append([sampler.draw(run.record) for run in row.runs])
         except ValueError as error:
             draws.append([])
             notes.append(f"{row.name} is not tested against the best: {error}")
-    exact = [row.summary(column.key).value for row in rows]
-    for row, difference in zip(rows, row_differences(draws, exact, 0, level), strict=True):
+    values = [[run.metrics[column.key].value for run in row.runs] for row in usable]
+    for row, difference in zip(usable, row_differences(draws, values, 0, level), strict=True):
         row.difference = difference
     return notes
 

@@ -103,32 +103,39 @@ def run_images(record: Record, column: Column, count: int, album: Album) -> dict
     predictions = _predictions(record, notes)
     classes = predictions.classes if predictions else table.classes
     colours = class_colours(classes, predictions.palette if predictions else None)
-    cards = []
+    cards: list[dict[str, Any]] = []
+    flat: set[int] = set()
+    objects = False
     for item in worst:
         card: dict[str, Any] = {"name": item.name, "score": item.score, "path": item.image.path}
+        cards.append(card)
         try:
             shown = partial(image_uri, item.image.path)
             card["image"] = album.add(f"i:{item.image.path}", shown)
         except (FileNotFoundError, ValueError) as error:
             card["note"] = str(error)
-            cards.append(card)
             continue
         drawn = {"prediction": _predicted(predictions, item, notes)} if predictions else {}
         drawn["truth"] = _true(record, table, item, album)
         for layer, segments in drawn.items():
-            if segments is not None:
-                who = record.id if layer == "prediction" else record.get("data.hash")
-                paint = _painter(segments, tuple(classes), colours)
-                card[layer] = album.add(f"{layer[0]}:{who}:{item.image.path}", paint)
-        cards.append(card)
+            if segments is None:
+                continue
+            pairs = list(zip(segments.labels, segments.things, strict=True))
+            flat |= {label for label, thing in pairs if not thing}
+            objects |= any(segments.things)
+            who = record.id if layer == "prediction" else record.get("data.hash")
+            paint = _painter(segments, tuple(classes), colours)
+            card[layer] = album.add(f"{layer[0]}:{who}:{item.image.path}", paint)
     if album.full:
         notes.append("The page's limit for pictures is reached: give a larger --image-mib.")
     if cards and not any(card.get("truth") for card in cards):
         notes.append("No annotations that are surely those of the run were found: no truth.")
-    things = predictions.things if predictions else (False,) * len(classes)
-    stuff = [name for name, thing in zip(classes, things, strict=True) if not thing]
-    legend = [[name, f"#{bytes(colours[name]).hex()}"] for name in stuff]
-    if any(things):
+    legend = [
+        [name, f"#{bytes(colours[name]).hex()}"]
+        for label, name in enumerate(classes)
+        if label in flat
+    ]
+    if objects:
         legend.append(["each object has a colour of its own", None])
     return {"cards": cards, "notes": list(dict.fromkeys(notes)), "legend": legend[:40]}
 

@@ -111,6 +111,7 @@ def comparison_key(record: Record, prefixes: Sequence[str | None] | None = None)
         "split": data.get("split"),
         "annotation hash": data.get("hash"),
         "images": data.get("images"),
+        "classes": data.get("classes"),
     }
     if data.get("hash") is None:
         # Without a hash, only names can tell data apart.
@@ -152,6 +153,7 @@ def describe_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str
             only_b.remove(twin)
             found += _evaluator_differences(left, twin)
     if only_a or only_b:
+        only_a, only_b = a["evaluators"], b["evaluators"]
         left, right = (
             " + ".join(str(e.get("type")) for e in x) or "none" for x in (only_a, only_b)
         )

@@ -1,17 +1,21 @@
 """Is a run worse than the best, or is the difference within what the images and seeds explain?
 
 Both runs are computed on the same bootstrap draws of the images, as
-`attnseg.evaluation.bootstrap.paired_differences` does for two single runs. Where a row stands for
-several seeds, its seeds are drawn with replacement too, and each draw compares the means: an
-interval of the difference that contains zero then accounts for images and for seeds.
+`attnseg.evaluation.bootstrap.paired_differences` does for two single runs; rows of several seeds
+by the means of their seeds. Where no row has two seeds, the percentiles of the drawn differences
+are the interval. Else the variance over seeds is pooled over the rows, as in an analysis of
+variance, and added to that over images: the interval is that of Student's t with Welch and
+Satterthwaite's degrees of freedom (Welch, Biometrika 34, 1947), in which the images count as known.
+A row of one seed gets the pooled variance too: that its luck is unseen does not make it certain.
 """
 
-import zlib
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from attnseg.evaluation.bootstrap import resample_weights
 from attnseg.evaluation.scores import score
@@ -123,47 +127,62 @@ class Sampler:
 
 def row_differences(
     rows: Sequence[Sequence[NDArray[np.float64]]],
-    exact: Sequence[float],
+    values: Sequence[Sequence[float]],
     best: int,
     level: float = 0.95,
-    seed: int = 0,
 ) -> list[Difference | None]:
     """Compare every row with the best.
 
     Args:
         rows: For each row the draws (R,) of its seeds; no seeds where there are no statistics.
-        exact: The rows' values.
+        values: For each row the values of its seeds.
         best: Position of the best row.
-        level: Share of the draws inside the interval.
-        seed: Of the draws of seeds.
+        level: Coverage of the intervals.
 
     Returns:
         Differences to the best, None for the best itself and where one of the two has no draws.
     """
-    means = [_mean_over_seeds(draws, seed, position) for position, draws in enumerate(rows)]
+    variance, freedom = _pooled_variance(values)
     found: list[Difference | None] = []
-    for position, mean in enumerate(means):
-        if position == best or mean is None or means[best] is None:
+    for position, draws in enumerate(rows):
+        if position == best or not draws or not rows[best]:
             found.append(None)
             continue
-        delta = mean - means[best]
-        known = delta[~np.isnan(delta)]
-        if not known.size:
+        drawn = np.mean(draws, axis=0) - np.mean(rows[best], axis=0)
+        drawn = drawn[~np.isnan(drawn)]
+        if not drawn.size:
             found.append(None)
             continue
-        low, high = np.quantile(known, ((1 - level) / 2, (1 + level) / 2))
-        found.append(Difference(exact[position] - exact[best], float(low), float(high)))
+        delta = float(np.mean(values[position]) - np.mean(values[best]))
+        if freedom:
+            over_seeds = variance * (1 / len(values[position]) + 1 / len(values[best]))
+            low, high = _welch(delta, float(drawn.var()), over_seeds, freedom, level)
+        else:
+            low, high = _percentiles(drawn, delta, level)
+        found.append(Difference(delta, low, high))
     return found
 
 
-def _mean_over_seeds(
-    draws: Sequence[NDArray[np.float64]], seed: int, position: int
-) -> NDArray[np.float64] | None:
-    if not draws:
-        return None
-    values = np.stack(draws)
-    if len(values) == 1:
-        return values[0]
-    generator = np.random.default_rng([seed, zlib.crc32(b"seeds"), position])
-    chosen = generator.integers(0, len(values), values.shape)
-    return np.take_along_axis(values, chosen, axis=0).mean(axis=0)
+def _pooled_variance(values: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Variance over seeds within the rows, and its degrees of freedom."""
+    groups = [np.asarray(group) for group in values if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    return (squares / freedom if freedom else 0.0), freedom
+
+
+def _percentiles(drawn: NDArray[np.float64], delta: float, level: float) -> tuple[float, float]:
+    # Centred on what was measured, as `attnseg.evaluation.bootstrap` does.
+    ends = min(drawn.min(), delta), max(drawn.max(), delta)
+    centred = np.clip(drawn - drawn.mean() + delta, *ends)
+    low, high = np.quantile(centred, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def _welch(
+    delta: float, over_images: float, over_seeds: float, freedom: int, level: float
+) -> tuple[float, float]:
+    total = over_images + over_seeds
+    effective = freedom * (total / over_seeds) ** 2 if over_seeds else math.inf
+    half = float(student_t.ppf((1 + level) / 2, effective)) * math.sqrt(total)
+    return delta - half, delta + half

@@ -11,11 +11,12 @@ from attnseg.leaderboard.columns import Column
 from attnseg.leaderboard.groups import Row, Summary, Table
 
 MARK = "†"
+_TEXTS = ("Run", "Seeds")
 _COSTS = (
     ("Params (M)", "params", 1e-6, 2),
     ("MACs (G)", "macs", 1e-9, 2),
     ("p50 (ms)", "latency_ms_p50", 1.0, 1),
-    ("Training (h)", "training_seconds", 1 / 3600, 2),
+    ("Training (min)", "training_seconds", 1 / 60, 1),
 )
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -57,7 +58,7 @@ def to_markdown(tables: Sequence[Table], digits: int = 2) -> str:
         parts.append(f"## Table {number}: {_markdown(grid.title)}")
         parts += [_markdown(line) for line in grid.above]
         head = "| " + " | ".join(map(_markdown, grid.headers)) + " |"
-        rule = "|" + "|".join("---" if i in (1, 2) else "--:" for i in range(len(grid.headers)))
+        rule = "|" + "|".join("---" if name in _TEXTS else "--:" for name in grid.headers)
         lines = [head, rule + "|"]
         for row in grid.rows:
             cells = (f"**{_markdown(c.text)}**" if c.best else _markdown(c.text) for c in row)
@@ -74,7 +75,7 @@ def to_latex(tables: Sequence[Table], digits: int = 2) -> str:
         parts.append("\n".join(f"% {line}" for line in _separation(tables, str).splitlines()))
     for table in tables:
         grid = _grid(table, digits)
-        align = "".join("l" if i in (1, 2) else "r" for i in range(len(grid.headers)))
+        align = "".join("l" if name in _TEXTS else "r" for name in grid.headers)
         lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
         lines += [" & ".join(map(_latex, grid.headers)) + r" \\", r"\midrule"]
         for row in grid.rows:
@@ -156,7 +157,8 @@ def _legend(table: Table) -> list[str]:
         lines.append("Several seeds: mean ± sample standard deviation (n).")
     close = [row.difference and not row.difference.distinguishable for row in table.rows]
     if any(close):
-        seeds = " and seeds" if any(len(row.runs) > 1 for row in table.rows) else ""
+        seeds = " and seeds (variance pooled over the rows)"
+        seeds = seeds if any(len(row.runs) > 1 for row in table.rows) else ""
         lines.append(
             f"{MARK} not distinguishable from the best in {table.primary.key}: the "
             f"{(table.level or 0.95) * 100:g} % interval of the paired difference over images"

@@ -57,6 +57,6 @@ function drawCard(card, column) {
   }
   return el("figure", {}, stack, el("figcaption", {},
     el("span", { class: "file", title: card.path || card.name },
-      card.path.split(/[\\/]/).pop() || card.name),
+      shortened(card.path.split(/[\\/]/).pop() || card.name, 20)),
     el("span", { class: "value" }, number(column, card.score), column.percent ? " %" : "")));
 }
