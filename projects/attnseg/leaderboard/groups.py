@@ -116,7 +116,7 @@ class Table:
         parts = [data.get("type") or "unknown data", data.get("split"), data.get("annotations")]
         parts = list(dict.fromkeys(parts))
         images = [f"{data['images']} images"] if data.get("images") is not None else []
-        evaluators = [" and ".join(types) or "unknown evaluator"]
+        evaluators = [" + ".join(types) or "unknown evaluator"]
         return ", ".join([*(str(part) for part in parts if part), *images, *evaluators])
 
 

@@ -5,7 +5,9 @@ function classOptions() {
   const families = chartTable().families;
   options($("family"), families.map((family) => [family.key, family.key]), $("family").value);
   options($("order"), [
-    ["given", "as in the data set"], ["value", "best first"], ["spread", "largest difference first"],
+    ["given", "as in the data set"],
+    ["value", "best first"],
+    ["spread", "largest difference first"],
   ], $("order").value || "given");
 }
 
@@ -13,11 +15,11 @@ function drawClasses() {
   const family = chartTable().families.find((entry) => entry.key === $("family").value);
   const rows = selectedRows();
   if (!family) {
-    $("classes").replaceChildren(el("p", { class: "empty" }, "The records hold no values of single classes."));
+    say("classes", "The records hold no values of single classes.");
     return;
   }
   if (!rows.length) {
-    $("classes").replaceChildren(el("p", { class: "empty" }, "Select runs in the table or in the plot to compare them."));
+    say("classes", "Select runs in the table or in the plot to compare them.");
     return;
   }
   const classes = family.classes.map((name) => ({
@@ -28,7 +30,9 @@ function drawClasses() {
   $("classes").replaceChildren(
     el("ul", { class: "runs" }, rows.map((row) => el("li", { class: `slot${slot(row)}` },
       el("span", { class: "swatch" }), row.name,
-      el("button", { type: "button", "aria-label": `Remove ${row.name}`, onclick: () => select(row, false) }, "×")))),
+      el("button", {
+        type: "button", "aria-label": `Remove ${row.name}`, onclick: () => select(row, false),
+      }, "×")))),
     classBars(classes, rows, family, width));
 }
 
@@ -38,7 +42,10 @@ function orderClasses(classes, order, lower) {
     const list = values(entry);
     return list.length ? list.reduce((a, b) => a + b, 0) / list.length : null;
   };
-  const spread = (entry) => (values(entry).length > 1 ? Math.max(...values(entry)) - Math.min(...values(entry)) : -1);
+  const spread = (entry) => {
+    const list = values(entry);
+    return list.length > 1 ? Math.max(...list) - Math.min(...list) : -1;
+  };
   if (order === "spread") classes.sort((a, b) => spread(b) - spread(a));
   if (order === "value") {
     classes.sort((a, b) => {
@@ -54,9 +61,11 @@ function classBars(classes, rows, family, width) {
   const left = Math.min(Math.max(60, longest * 7.2 + 14), width * 0.36);
   const right = 58;
   const ends = classes.flatMap((entry) => entry.found).filter(Boolean)
-    .flatMap((found) => [found.value, found.high]).filter(known).map((value) => scaled(family, value));
+    .flatMap((found) => [found.value, found.high]).filter(known)
+    .map((value) => scaled(family, value));
   const highest = family.percent ? 100 : Math.max(...ends, 1e-9) * 1.05;
-  const at = (value) => left + (width - left - right) * (Math.max(0, scaled(family, value)) / highest);
+  const inner = width - left - right;
+  const at = (value) => left + inner * (Math.max(0, scaled(family, value)) / highest);
   const group = rows.length * (BAR.height + BAR.gap) + BAR.group;
   const height = BAR.top + classes.length * group + BAR.bottom;
   const picture = svg("svg", {
@@ -64,8 +73,9 @@ function classBars(classes, rows, family, width) {
     "aria-label": `${family.key} of ${classes.length} classes for ${rows.length} runs`,
   });
   for (const value of ticks(0, highest, width / 130)) {
-    const x = left + (width - left - right) * (value / highest);
-    picture.append(svg("line", { x1: x, x2: x, y1: BAR.top, y2: height - BAR.bottom, class: "grid" }),
+    const x = left + inner * (value / highest);
+    picture.append(
+      svg("line", { x1: x, x2: x, y1: BAR.top, y2: height - BAR.bottom, class: "grid" }),
       svg("text", { x, y: height - 12, class: "tick middle" }, String(value)));
   }
   classes.forEach((entry, position) => {
@@ -76,7 +86,8 @@ function classBars(classes, rows, family, width) {
       x: left - 8, y: top + (group - BAR.group) / 2 + 4, class: "tick class end",
     }, short, svg("title", {}, entry.name)));
     entry.found.forEach((found, i) => {
-      picture.append(classBar(found, rows[i], entry.name, family, at, left, top + i * (BAR.height + BAR.gap)));
+      const y = top + i * (BAR.height + BAR.gap);
+      picture.append(classBar(found, rows[i], entry.name, family, at, left, y));
     });
   });
   return picture;
@@ -95,9 +106,11 @@ function classBar(found, row, name, family, at, left, y) {
   let end = at(found.value);
   if (found.low !== null) {
     const [a, b] = [at(found.low), at(found.high)];
-    line.append(svg("path", { d: `M${a},${middle - 3}v6M${b},${middle - 3}v6M${a},${middle}H${b}`, class: "error" }));
+    const ends = `M${a},${middle - 3}v6M${b},${middle - 3}v6M${a},${middle}H${b}`;
+    line.append(svg("path", { d: ends, class: "error" }));
     end = Math.max(end, b);
   }
-  line.append(svg("text", { x: end + 6, y: middle + 4, class: "tick" }, number(family, found.value)));
+  line.append(svg("text", { x: end + 6, y: middle + 4, class: "tick" },
+    number(family, found.value)));
   return line;
 }

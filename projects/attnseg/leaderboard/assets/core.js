@@ -119,6 +119,10 @@ function selectBest() {
     .slice(0, 3).map((row) => row.id);
 }
 
+const focusOn = (name) => document.querySelector(`[data-focus="${CSS.escape(name)}"]`)?.focus();
+
+const say = (id, text) => $(id).replaceChildren(el("p", { class: "empty" }, text));
+
 function options(target, entries, value) {
   target.replaceChildren(...entries.map(([key, text]) => el("option", { value: key }, text)));
   if (entries.some(([key]) => String(key) === String(value))) target.value = value;
@@ -131,7 +135,9 @@ function ticks(low, high, count) {
   const step = [1, 2, 2.5, 5, 10].map((s) => s * power).find((s) => s >= raw);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  // Without the digits of rounding: 0.3, not 0.30000000000000004.
+  const value = (_, i) => Number(((first + i) * step).toPrecision(12));
+  return Array.from({ length: last - first + 1 }, value);
 }
 
 function showTip(event, lines) {

@@ -4,8 +4,8 @@ let layer = "prediction";
 
 function imageOptions() {
   const rows = data.rows.filter((row) => row.table === chartGroup());
-  const with_pictures = rows.find((row) => row.images.cards.length) || rows[0];
-  options($("run"), rows.map((row) => [row.id, row.name]), $("run").value || with_pictures?.id);
+  const first = rows.find((row) => row.images.cards.length) || rows[0];
+  options($("run"), rows.map((row) => [row.id, row.name]), $("run").value || first?.id);
   if (!$("layers").querySelector("label")) {
     $("layers").append(...LAYERS.map(([key, text]) => el("label", {},
       el("input", {
@@ -28,7 +28,7 @@ function drawImages() {
   const parts = [];
   if (cards.length) {
     parts.push(el("p", { class: "muted small" },
-      `Lowest ${column.key} on a single image first`.replace("Lowest", column.lower ? "Highest" : "Lowest")
+      `${column.lower ? "Highest" : "Lowest"} ${column.key} on a single image first`
       + `${of ? `, ${of}` : ""}. Scores of single images are noisier than those of the set.`));
     parts.push(el("div", { class: "cards" }, cards.map((card) => drawCard(card, column))));
   }
@@ -50,7 +50,9 @@ function drawCard(card, column) {
   if (card.image) {
     stack.append(el("img", { src: data.pictures[card.image], alt: `image ${card.name}` }));
     const over = layer && card[layer];
-    if (over) stack.append(el("img", { src: data.pictures[over], alt: `${layer} of ${card.name}`, class: "over" }));
+    if (over) {
+      stack.append(el("img", { src: data.pictures[over], alt: `${layer} of ${card.name}` }));
+    }
     if (layer && !over) stack.append(el("span", { class: "without" }, `no ${layer}`));
   } else {
     stack.append(el("p", { class: "gone" }, card.note || "not in this page"));

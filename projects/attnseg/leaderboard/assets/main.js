@@ -18,7 +18,10 @@ function start() {
   regroup();
   onChange(drawTables);
   onChange(drawCharts);
-  $("filter").addEventListener("input", (event) => { state.filter = event.target.value; changed(); });
+  $("filter").addEventListener("input", (event) => {
+    state.filter = event.target.value;
+    changed();
+  });
   $("group").addEventListener("change", (event) => {
     state.group = Number(event.target.value);
     selectBest();
@@ -38,7 +41,8 @@ function start() {
 }
 
 function regroup() {
-  $("run").replaceChildren();
+  // Each table has its own first metric: what was chosen for another one does not carry over.
+  ["run", "y", "family"].forEach((id) => $(id).replaceChildren());
   scatterOptions();
   classOptions();
   imageOptions();
@@ -55,7 +59,7 @@ function drawCharts() {
   const focus = document.activeElement?.dataset?.focus;
   drawScatter();
   drawClasses();
-  if (focus?.startsWith("point-")) document.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
+  if (focus?.startsWith("point-")) focusOn(focus);
 }
 
 start();

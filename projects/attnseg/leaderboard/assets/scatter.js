@@ -17,7 +17,7 @@ function drawScatter() {
   const column = chartTable().metrics.find((entry) => entry.key === $("y").value);
   const cost = COSTS.find((entry) => entry.key === $("x").value);
   if (!column || !cost) {
-    $("scatter").replaceChildren(el("p", { class: "empty" }, "The records hold no cost to draw."));
+    say("scatter", "The records hold no cost to draw.");
     return;
   }
   const points = chartRows()
@@ -25,7 +25,7 @@ function drawScatter() {
     .filter((point) => known(point.row.cost[cost.key]) && point.found)
     .filter((point) => !$("log").checked || point.x > 0);
   if (!points.length) {
-    $("scatter").replaceChildren(el("p", { class: "empty" }, "No run to draw."));
+    say("scatter", "No run to draw.");
     return;
   }
   for (const point of points) {
@@ -36,10 +36,11 @@ function drawScatter() {
   const width = Math.max(300, $("scatter").clientWidth - 24);
   const axes = makeAxes(points, width, $("log").checked);
   const front = paretoFront(points, column.lower);
+  const yTitle = `${title(column)} ${column.lower ? "↓" : "↑"}`;
   const picture = svg("svg", {
     viewBox: `0 0 ${width} ${PLOT.height}`, width, height: PLOT.height, role: "group",
     "aria-label": `${column.key} against ${cost.label}`,
-  }, grid(axes, width, `${title(column)} ${column.lower ? "↓" : "↑"}`, `${cost.label} (${cost.unit}) ↓`),
+  }, grid(axes, width, yTitle, `${cost.label} (${cost.unit}) ↓`),
   frontLine(front, axes, column.lower, width));
   for (const point of [...points].sort((a, b) => slot(a.row) - slot(b.row))) {
     picture.append(mark(point, axes, column, cost, front.includes(point), points.length > CROWDED));
@@ -49,7 +50,7 @@ function drawScatter() {
   $("scatter").replaceChildren(picture, el("p", { class: "legend small muted" },
     el("span", { class: "key front" }), "Pareto front: no run is cheaper and at least as good",
     el("span", { class: "key bar" }),
-    spread ? "interval over images, or ± one standard deviation over seeds" : "interval over images",
+    `interval over images${spread ? ", or ± one standard deviation over seeds" : ""}`,
     missingText(column, cost, points.length)));
 }
 
@@ -85,15 +86,17 @@ function grid(axes, width, yTitle, xTitle) {
     parts.push(svg("line", { x1: PLOT.left, x2: width - PLOT.right, y1: y, y2: y, class: "grid" }),
       svg("text", { x: PLOT.left - 8, y: y + 4, class: "tick end" }, String(value)));
   }
-  for (const value of axes.log ? logTicks(axes) : ticks(axes.x0, axes.x1, Math.max(4, width / 110))) {
+  const linear = () => ticks(axes.x0, axes.x1, Math.max(4, width / 110));
+  for (const value of axes.log ? logTicks(axes) : linear()) {
     const x = axes.x(value);
     parts.push(svg("line", { x1: x, x2: x, y1: PLOT.top, y2: bottom, class: "grid" }),
       svg("text", { x, y: bottom + 18, class: "tick middle" }, String(value)));
   }
   const middle = (PLOT.top + bottom) / 2;
+  const centre = (PLOT.left + width - PLOT.right) / 2;
   parts.push(
     svg("line", { x1: PLOT.left, x2: width - PLOT.right, y1: bottom, y2: bottom, class: "axis" }),
-    svg("text", { x: (PLOT.left + width - PLOT.right) / 2, y: PLOT.height - 10, class: "axis-title middle" }, xTitle),
+    svg("text", { x: centre, y: PLOT.height - 10, class: "axis-title middle" }, xTitle),
     svg("text", {
       x: 16, y: middle, class: "axis-title middle", transform: `rotate(-90 16 ${middle})`,
     }, yTitle));
@@ -154,7 +157,8 @@ function mark(point, axes, column, cost, onFront, crowded) {
   });
   if (point.low !== null && !quiet) {
     const [top, bottom] = [axes.y(point.high), axes.y(point.low)];
-    group.append(svg("path", { d: `M${x - 4},${top}h8M${x - 4},${bottom}h8M${x},${top}V${bottom}`, class: "bar" }));
+    const ends = `M${x - 4},${top}h8M${x - 4},${bottom}h8M${x},${top}V${bottom}`;
+    group.append(svg("path", { d: ends, class: "bar" }));
   }
   group.append(svg("circle", { cx: x, cy: y, r: 13, class: "hit" }),
     svg("circle", { cx: x, cy: y, r: place >= 0 ? 7 : 5.5, class: "dot" }));
@@ -164,11 +168,12 @@ function mark(point, axes, column, cost, onFront, crowded) {
 // Names beside the points, where there is room for them.
 function labels(points, front, axes, width) {
   const wanted = points.length <= LABELLED ? points
-    : points.filter((point) => front.includes(point) || slot(point.row) >= 0).slice(0, 2 * LABELLED);
+    : points.filter((point) => front.includes(point) || slot(point.row) >= 0);
   const boxes = points.map((p) => ({ x: axes.x(p.x) - 7, y: axes.y(p.y) - 7, w: 14, h: 14 }));
+  const apart = (a, b) => a.x > b.x + b.w || a.x + a.w < b.x || a.y > b.y + b.h || a.y + a.h < b.y;
   const free = (box) => box.x > PLOT.left && box.x + box.w < width - 4 && box.y > 2
     && box.y + box.h < PLOT.height - PLOT.bottom
-    && boxes.every((o) => box.x > o.x + o.w || box.x + box.w < o.x || box.y > o.y + o.h || box.y + box.h < o.y);
+    && boxes.every((other) => apart(box, other));
   const group = svg("g", { class: "labels", "aria-hidden": "true" });
   const first = (point) => (slot(point.row) >= 0 ? 0 : front.includes(point) ? 1 : 2);
   for (const point of [...wanted].sort((a, b) => first(a) - first(b))) {

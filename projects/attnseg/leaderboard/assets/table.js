@@ -11,12 +11,15 @@ function drawTables() {
   const focus = document.activeElement?.dataset?.focus;
   const scrolled = [...document.querySelectorAll(".scroll")].map((node) => node.scrollLeft);
   $("tables").replaceChildren(...shown.map((index) => drawTable(index)));
-  document.querySelectorAll(".scroll").forEach((node, i) => { node.scrollLeft = scrolled[i] || 0; });
+  document.querySelectorAll(".scroll").forEach((node, i) => {
+    node.scrollLeft = scrolled[i] || 0;
+  });
   // Redrawing must not take the keyboard's place away.
-  if (focus) document.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
+  if (focus) focusOn(focus);
   const rows = data.rows.filter((row) => shown.includes(row.table));
   const found = rows.filter(matches).length;
-  $("count").textContent = state.filter ? `${found} of ${rows.length} rows` : `${rows.length} rows`;
+  $("count").textContent = state.filter ? `${found} of ${rows.length} rows`
+    : `${rows.length} row${rows.length === 1 ? "" : "s"}`;
 }
 
 function columnsOf(index) {
@@ -130,7 +133,9 @@ function drawRow(row, columns, best, ranges) {
 }
 
 function cell(row, column, best, ranges) {
-  if (column.kind === "rank") return el("td", { class: "rank" }, row.rank ? String(row.rank) : "–");
+  if (column.kind === "rank") {
+    return el("td", { class: "rank" }, row.rank ? String(row.rank) : "–");
+  }
   if (column.kind === "text") {
     const toggle = () => { row.open = !row.open; changed(); };
     return el("th", { scope: "row", class: "text" },
@@ -150,7 +155,8 @@ function cell(row, column, best, ranges) {
   const primary = column.id === data.tables[row.table].primary;
   return el("td", { class: top ? "metric best" : "metric" },
     el("span", { class: "value" }, number(column.column, found.value),
-      primary && row.close ? el("span", { class: "mark", title: "not distinguishable from the best" }, "†") : null),
+      primary && row.close
+        ? el("span", { class: "mark", title: "not distinguishable from the best" }, "†") : null),
     el("span", { class: "bounds" }, bounds(column.column, found)),
     whisker(found, ranges[column.id]));
 }
