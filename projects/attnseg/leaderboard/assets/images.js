@@ -59,6 +59,6 @@ function drawCard(card, column) {
   }
   return el("figure", {}, stack, el("figcaption", {},
     el("span", { class: "file", title: card.path || card.name },
-      shortened(card.path.split(/[\\/]/).pop() || card.name, 20)),
+      shortened(card.path.split(/[\\/]/).pop() || card.name, 15)),
     el("span", { class: "value" }, number(column, card.score), column.percent ? " %" : "")));
 }
