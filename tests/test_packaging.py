@@ -27,6 +27,7 @@ SOURCES = (
     "projects",
 )
 SHIPPED = (
+    *(f"attnseg/leaderboard/assets/{name}" for name in ("page.html", "page.css", "main.js")),
     "attnseg/.mim/model-index.yml",
     "attnseg/.mim/tools/train.py",
     "attnseg/.mim/configs/_base_/runtime/default.py",

@@ -145,6 +145,14 @@ def test_runs_that_others_replace_are_said(tmp_path: Path) -> None:
     assert "a, seed 0: the latest of 2 run folders counts." in to_markdown([table])
 
 
+def test_weights_of_other_training_options_are_another_row(tmp_path: Path) -> None:
+    for name, trained in (("a", "1" * 64), ("b", "2" * 64)):
+        checkpoint = {"file": f"{name}.pth", "sha256": None, "config_hash": trained}
+        plain_run(tmp_path / name, "same", 0.5, seed=0, checkpoint=checkpoint)
+    (table,) = tables(tmp_path)
+    assert [len(row.runs) for row in table.rows] == [1, 1]
+
+
 def test_a_training_without_a_test_is_ranked_by_its_validation(tmp_path: Path) -> None:
     plain_run(tmp_path, "a", 0.5, mode="train", id="20261121_080000-train-1")
     (table,) = tables(tmp_path)

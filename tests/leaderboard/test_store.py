@@ -8,15 +8,14 @@ from pathlib import Path
 from attnseg.apis.leaderboard import run_append, run_collect
 from attnseg.leaderboard.records import load_records
 from attnseg.leaderboard.runs import latest_runs
-from attnseg.leaderboard.store import append_record
-from tests.leaderboard.factory import measured_run, plain_run, record
+from tests.leaderboard.factory import measured_run, plain_run
 
 REPO = Path(__file__).resolve().parents[2]
 WORKERS, EACH = 8, 25
 # Half of the ids are the same in all processes, so that they race for names.
 CODE = """
 import sys
-from attnseg.leaderboard.store import append_record
+from attnseg.record_files import add_record
 from tests.leaderboard.factory import record
 folder, worker = sys.argv[1], int(sys.argv[2])
 sys.stdin.readline()
@@ -25,7 +24,7 @@ for index in range({each}):
     name += "" if index % 2 else "-%d" % worker
     metrics = {{"semantic/mIoU": {{"value": 0.5}}}}
     content = record("run", metrics, id=name, seed=worker * 1000 + index)
-    append_record(folder, content, statistics=name.encode() + bytes([worker]))
+    add_record(folder, content, name.encode() + bytes([worker]), name, name)
 """
 
 
@@ -52,16 +51,6 @@ def test_eight_processes_lose_no_record(tmp_path: Path) -> None:
         statistics = found.beside("per_image").read_bytes()
         assert statistics == found.id.encode() + bytes([found.seed // 1000])
     assert not list(tmp_path.glob(".*"))
-
-
-def test_the_same_record_is_added_once(tmp_path: Path) -> None:
-    content = record("a", {"semantic/mIoU": {"value": 0.5}})
-    first = append_record(tmp_path, content, b"statistics")
-    assert append_record(tmp_path, content, b"statistics") == first
-    other = append_record(tmp_path, content | {"seed": 3}, b"others")
-    assert other.name == first.name.replace(".json", "-2.json")
-    assert first.with_suffix(".npz").read_bytes() == b"statistics"
-    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_appended_runs_collect_as_the_originals_do(tmp_path: Path, capsys) -> None:

@@ -12,7 +12,7 @@ from attnseg.leaderboard.groups import build_tables
 from attnseg.leaderboard.page import build_page
 from attnseg.leaderboard.records import Problem, Record, load_records
 from attnseg.leaderboard.runs import latest_runs
-from attnseg.leaderboard.store import copy_record
+from attnseg.record_files import copy_record
 
 
 def run_collect(
@@ -163,7 +163,7 @@ def run_append(paths: Sequence[str], to: str) -> None:
     records, problems = _load(paths)
     with input_errors(OSError):
         for record in records:
-            copy_record(record, to)
+            copy_record(record.path, to)
     print(f"{to}: {_count(records)}")
     _end(problems, strict=False)
 

@@ -89,7 +89,7 @@ def intervals(
         return {key: Interval(value, np.nan, np.nan) for key, value in values.items()}
     drawn = _resampled(table, resample_weights(len(table.images), resamples, seed))
     return {
-        key: Interval(value, *_bounds(_centred(drawn[key], value), level))
+        key: Interval(value, *bounds(centred(drawn[key], value), level))
         for key, value in values.items()
     }
 
@@ -114,9 +114,9 @@ def paired_differences(
     result = {}
     for key in exact_a:
         a, b = float(exact_a[key][0]), float(exact_b[key][0])
-        delta = _centred(drawn_a[key] - drawn_b[key], a - b)
+        delta = centred(drawn_a[key] - drawn_b[key], a - b)
         better = float(((delta > 0) + 0.5 * (delta == 0)).mean()) if delta.size else np.nan
-        result[key] = PairedDifference(a, b, a - b, *_bounds(delta, level), better)
+        result[key] = PairedDifference(a, b, a - b, *bounds(delta, level), better)
     return result
 
 
@@ -149,8 +149,11 @@ def _resampled(
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _centred(drawn: NDArray[np.float64], value: float) -> NDArray[np.float64]:
-    """Defined values around what was measured, never beyond what a draw can give."""
+def centred(drawn: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """Move drawn values so that their mean is what was measured, NaNs left out.
+
+    None is moved beyond the range of what was drawn or measured.
+    """
     known = drawn[~np.isnan(drawn)]
     if not known.size or np.isnan(value):
         return np.empty(0)
@@ -158,7 +161,8 @@ def _centred(drawn: NDArray[np.float64], value: float) -> NDArray[np.float64]:
     return np.clip(known - known.mean() + value, low, high)
 
 
-def _bounds(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+def bounds(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Quantiles with a share ``level`` of the values between them; NaN without values."""
     if not values.size:
         return np.nan, np.nan
     low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))

@@ -42,8 +42,14 @@ class Run:
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Equal for the members of a seed group."""
-        return (self.name, self.record.get("config.hash") or self.record.get("config.file"))
+        """Equal for the members of a seed group.
+
+        What the weights were trained with counts: a test does not see options of the training.
+        """
+        trained = self.training.get("config.hash") if self.training else None
+        trained = trained or self.record.get("checkpoint.config_hash")
+        config = self.record.get("config.hash") or self.record.get("config.file")
+        return (self.name, trained or config, config)
 
     def cost(self, key: str) -> float | None:
         """A number of the record's ``cost``."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from attnseg.evaluation.bootstrap import resample_weights
+from attnseg.evaluation.bootstrap import bounds, centred, resample_weights
 from attnseg.evaluation.scores import score
 from attnseg.leaderboard.records import Record
 from attnseg.per_image import PerImageTable, image_names, read_tables
@@ -158,7 +158,7 @@ def row_differences(
             over_seeds = variance * (1 / len(values[position]) + 1 / len(values[best]))
             low, high = _welch(delta, float(drawn.var()), over_seeds, freedom, level)
         else:
-            low, high = _percentiles(drawn, delta, level)
+            low, high = bounds(centred(drawn, delta), level)
         found.append(Difference(delta, low, high))
     return found
 
@@ -169,14 +169,6 @@ def _pooled_variance(values: Sequence[Sequence[float]]) -> tuple[float, int]:
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
     return (squares / freedom if freedom else 0.0), freedom
-
-
-def _percentiles(drawn: NDArray[np.float64], delta: float, level: float) -> tuple[float, float]:
-    # Centred on what was measured, as `attnseg.evaluation.bootstrap` does.
-    ends = min(drawn.min(), delta), max(drawn.max(), delta)
-    centred = np.clip(drawn - drawn.mean() + delta, *ends)
-    low, high = np.quantile(centred, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
 
 
 def _welch(

@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from attnseg.engine import cost
 from attnseg.engine.config_hash import config_hash
 from attnseg.engine.evaluators import attempt, tables_of
-from attnseg.engine.record_file import copy_record, write_record
 from attnseg.engine.run_record import META, Observed, compose, left_by_training, metrics_of
+from attnseg.record_files import copy_record, write_record
 from attnseg.registry import HOOKS
 
 

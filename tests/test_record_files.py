@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from attnseg import _atomic
-from attnseg.engine.record_file import copy_record, write_record
 from attnseg.per_image import ImageRef, PerImageTable, read_tables
+from attnseg.record_files import copy_record, write_record
 
 
 def _record(identity: str = "x", predictions: str | None = None) -> dict:
@@ -101,16 +101,16 @@ def test_a_full_disk_names_the_file_and_leaves_the_old_ones(
 def test_a_disk_that_is_full_for_the_record_only_leaves_no_statistics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from attnseg.engine import record_file
+    from attnseg import record_files
 
-    create = record_file.create_bytes
+    create = record_files.create_bytes
 
     def create_small(path: Path, data: bytes) -> None:
         if path.suffix == ".json":
             _full()
         create(path, data)
 
-    monkeypatch.setattr(record_file, "create_bytes", create_small)
+    monkeypatch.setattr(record_files, "create_bytes", create_small)
     with pytest.raises(OSError, match=r"record\.json"):
         write_record(tmp_path, _record(), [_table()])
     assert list(tmp_path.iterdir()) == []
@@ -123,5 +123,15 @@ def test_a_copy_brings_its_statistics_and_finds_its_predictions(tmp_path: Path) 
     assert target.name == "x.json" and copied["per_image"] == "x.npz"
     assert copied["predictions"] == str(tmp_path / "run/predictions")
     assert _value(target.with_name("x.npz")) == 7
-    with pytest.raises(FileExistsError, match=r"x\.json' exists already"):
-        copy_record(path, tmp_path / "results")
+    # The same record once more is left alone, another one of its id gets a number.
+    assert copy_record(path, tmp_path / "results") == target
+    other = copy_record(write_record(tmp_path, _record("x"), [_table(8)]), tmp_path / "results")
+    assert other.name == "x-2.json" and _value(other.with_name("x-2.npz")) == 8
+    assert _value(target.with_name("x.npz")) == 7
+    assert len(list((tmp_path / "results").iterdir())) == 4
+
+
+def test_statistics_that_are_gone_are_not_copied(tmp_path: Path) -> None:
+    path = write_record(tmp_path, _record("x"), [_table()])
+    (tmp_path / "per_image.npz").unlink()
+    assert json.loads(copy_record(path, tmp_path / "results").read_text())["per_image"] is None
