@@ -1,5 +1,6 @@
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,23 @@ def test_names_do_not_depend_on_the_machine() -> None:
     assert image_names(here) == image_names(there) == ["a/1.png", "b/1.png"]
     assert image_names(table("/data/only.png")) == ["only.png"]
     assert image_names(make_table())[0] == "7"
+
+
+def test_ids_that_repeat_are_told_apart_by_their_paths() -> None:
+    refs = (ImageRef(1, "/d/a/x.png"), ImageRef(1, "/d/b/x.png"), ImageRef(2, "/d/a/y.png"))
+    assert image_names(PerImageTable("M", "", {}, (), refs)) == ["1 a/x.png", "1 b/x.png", "2"]
+
+
+def test_absolute_and_relative_paths_keep_their_names() -> None:
+    refs = (ImageRef(None, "/d/a.png"), ImageRef(None, "d/b.png"))
+    assert image_names(PerImageTable("M", "", {}, (), refs)) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<i8', 'x': (\n", b"1" * 10 + b"\n"])
+def test_hostile_array_headers_are_named(tmp_path: Path, header: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "p.npz", "w") as archive:
+        archive.writestr(
+            "header.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        )
+    with pytest.raises(ValueError, match=r"p\.npz"):
+        read_tables(tmp_path / "p.npz")

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -190,3 +191,18 @@ def test_wrong_numbers_are_refused() -> None:
         intervals(random_areas(3), resamples=0)
     with pytest.raises(ValueError, match=r"\(1, 2\) do not fit 3"):
         score(random_areas(3), np.ones((1, 2), int))
+
+
+def test_other_things_are_refused() -> None:
+    table = detections(np.random.default_rng(0))
+    arrays = dict(table.arrays) | {"is_thing": np.zeros(1, dtype=bool)}
+    other = dataclasses.replace(table, arrays=arrays)
+    with pytest.raises(ValueError, match="things"):
+        paired_differences(table, other)
+
+
+def test_statistics_that_lack_are_named() -> None:
+    table = random_areas(3)
+    arrays = {key: value for key, value in table.arrays.items() if key != "union"}
+    with pytest.raises(ValueError, match="SemanticMetric.*'union'"):
+        score(dataclasses.replace(table, arrays=arrays))

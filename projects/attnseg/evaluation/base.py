@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from mmengine.dist import broadcast_object_list, collect_results, get_world_size, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -85,26 +86,14 @@ def to_numpy(value: Any) -> np.ndarray:
     """Bring a tensor of any device, or anything array-like, to numpy."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
+        if value.is_floating_point():
+            # numpy has no bfloat16, which autocast gives; float32 holds it exactly.
+            value = value.to(torch.promote_types(value.dtype, torch.float32))
     return np.asarray(value)
 
 
-class PerImageMetric(BaseMetric):
-    """Base of the metrics: collects shards of any length, counts every image once.
-
-    All values that a subclass returns are unrounded fractions in [0, 1]; a value that the data
-    do not define (no object of that kind anywhere) is NaN.
-
-    Attributes:
-        settings: Everything that changes the numbers; printed with them, and compared before two
-            results are ranked in one table.
-        classwise: Whether the values of single classes are among the metrics; the statistics
-            always have them.
-        table: Statistics of the images of the last evaluation; only on the main process.
-    """
-
-    settings: dict[str, Any]
-    classwise: bool = False
-    table: PerImageTable | None = None
+class CollectingMetric(BaseMetric):
+    """Base of everything that runs as a metric: shards of any length, every image once."""
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Collect the entries of all processes and compute the metrics.
@@ -135,6 +124,48 @@ class PerImageMetric(BaseMetric):
     def compute_metrics(self, results: Sequence[ImageEntry]) -> dict[str, float]:
         """Turn entries into metrics; repeated images count once, the order does not matter."""
         return self.summarize(merge_entries(results))
+
+    @abstractmethod
+    def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
+        """Compute the metrics from unique, sorted entries."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names of the data set.
+
+        Raises:
+            ValueError: If the data set gave none.
+        """
+        classes = (self.dataset_meta or {}).get("classes")
+        if not classes:
+            raise ValueError(
+                f"{type(self).__name__} needs dataset_meta['classes'], which the data set does "
+                "not give: set 'metainfo=dict(classes=(...))' in the dataset config."
+            )
+        return (classes,) if isinstance(classes, str) else tuple(classes)
+
+    def log(self, text: str, level: int = logging.INFO) -> None:
+        """Write to the run's log, with the name of the metric."""
+        print_log(f"{type(self).__name__}: {text}", logger="current", level=level)
+
+
+class PerImageMetric(CollectingMetric):
+    """Base of the metrics that come from statistics of each image.
+
+    All values that a subclass returns are unrounded fractions in [0, 1]; a value that the data
+    do not define (no object of that kind anywhere) is NaN.
+
+    Attributes:
+        settings: Everything that changes the numbers; printed with them, and compared before two
+            results are ranked in one table.
+        classwise: Whether the values of single classes are among the metrics; the statistics
+            always have them.
+        table: Statistics of the images of the last evaluation; only on the main process.
+    """
+
+    settings: dict[str, Any]
+    classwise: bool = False
+    table: PerImageTable | None = None
 
     def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
         """Compute the metrics from unique, sorted entries; sets `table`."""
@@ -172,22 +203,3 @@ class PerImageMetric(BaseMetric):
             return {}
         found = intervals(self.table, resamples, level, seed)
         return {f"{self.prefix}/{k}" if self.prefix else k: v for k, v in found.items()}
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names of the data set.
-
-        Raises:
-            ValueError: If the data set gave none.
-        """
-        classes = (self.dataset_meta or {}).get("classes")
-        if not classes:
-            raise ValueError(
-                f"{type(self).__name__} needs dataset_meta['classes'], which the data set does "
-                "not give: set 'metainfo=dict(classes=(...))' in the dataset config."
-            )
-        return (classes,) if isinstance(classes, str) else tuple(classes)
-
-    def log(self, text: str, level: int = logging.INFO) -> None:
-        """Write to the run's log, with the name of the metric."""
-        print_log(f"{type(self).__name__}: {text}", logger="current", level=level)

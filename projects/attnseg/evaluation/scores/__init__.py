@@ -1,7 +1,8 @@
 """From per-image statistics to metric values, for any number of resamples of the images at once.
 
 One module per metric. The value that a run reports, its bootstrap interval and the difference
-between two runs all come from the same function, so they cannot disagree.
+between two runs all come from the same function, so they cannot disagree; only AP is reported by
+faster-coco-eval, and compared with the value from here in each run.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def score(table: PerImageTable, weights: Weights | None = None) -> dict[str, NDA
         Values (R,) by name, without the prefix; NaN where a resample does not define one.
 
     Raises:
-        ValueError: If the weights are not (R, n), or the metric is unknown.
+        ValueError: If the weights are not (R, n), the metric is unknown, or statistics lack.
     """
     scorer = SCORERS.get(table.metric)
     if scorer is None:
@@ -53,4 +54,9 @@ def score(table: PerImageTable, weights: Weights | None = None) -> dict[str, NDA
         weights = np.ones((1, images), dtype=np.int64)
     if weights.ndim != 2 or weights.shape[1] != images:
         raise ValueError(f"weights of shape {weights.shape} do not fit {images} images: (R, n).")
-    return scorer(table, weights)
+    try:
+        return scorer(table, weights)
+    except KeyError as error:
+        raise ValueError(
+            f"the statistics of '{table.metric}' lack {error}: another version wrote them."
+        ) from error
