@@ -1,5 +1,7 @@
 """PQ of single images: hand-computed cases and an independent dense reference."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,3 +155,61 @@ def _segmentations(draw):
 def test_agrees_with_dense_reference(case) -> None:
     for ours, reference in zip(pq_statistics(*case), _dense_reference(*case), strict=True):
         np.testing.assert_allclose(ours, reference, rtol=0, atol=1e-12)
+
+
+def _matrix_reference(pred, pred_segments, gt, gt_segments, num_classes):
+    """The same sums from matrices of all true by all predicted segments, ids 1..n, 0 is void."""
+    shape = (len(gt_segments) + 1, len(pred_segments) + 1)
+    overlap = np.bincount((gt * shape[1] + pred).ravel(), minlength=shape[0] * shape[1])
+    overlap = overlap.reshape(shape)
+    pred_area, gt_area = overlap.sum(axis=0)[1:], overlap.sum(axis=1)[1:]
+    on_void, inter = overlap[0, 1:], overlap[1:, 1:]
+    gt_label = np.array([s.label for s in gt_segments.values()])
+    pred_label = np.array([s.label for s in pred_segments.values()])
+    crowd = np.array([s.iscrowd for s in gt_segments.values()])
+    same = gt_label[:, None] == pred_label
+    union = gt_area[:, None] + pred_area - on_void - inter
+    iou = np.divide(inter, union, out=np.zeros(inter.shape), where=union > 0)
+    match = same & ~crowd[:, None] & (iou > 0.5)
+    on_crowd = (inter * (same & crowd[:, None])).sum(axis=0)
+    false = ~match.any(axis=0) & (2 * (on_void + on_crowd) <= pred_area) & (pred_area > 0)
+    rows, cols = np.nonzero(match)
+    labels = (gt_label[rows], gt_label[rows], pred_label[false])
+    weights = (iou[rows, cols], None, None)
+    sums = [np.bincount(x, w, num_classes) for x, w in zip(labels, weights, strict=True)]
+    return *sums, np.bincount(gt_label[~match.any(axis=1) & ~crowd], minlength=num_classes)
+
+
+def _grid(side: int, cell: int, seed: int):
+    """Squares of ``cell`` pixels with gaps of void, shifted by up to two pixels a block."""
+    rng = np.random.default_rng(seed)
+    numbers = np.arange(1, side**2 + 1).reshape(side, side)
+    gt = np.kron(numbers, np.pad(np.ones((cell - 1, cell - 1), dtype=int), (0, 1)))
+    pred = gt.copy()
+    for columns in np.split(np.arange(side * cell), side // 2):
+        pred[:, columns] = np.roll(pred[:, columns], rng.integers(-2, 3, 2), (0, 1))
+    segments = {i: Segment(int(rng.integers(4)), bool(rng.random() < 0.1)) for i in numbers.flat}
+    found = {
+        i: Segment(s.label if rng.random() < 0.8 else int(rng.integers(4)))
+        for i, s in segments.items()
+    }
+    return pred, found, gt, segments, 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_segments_agree_with_matrices(seed: int) -> None:
+    case = _grid(20, 7, seed)
+    stats = pq_statistics(*case)
+    for ours, reference in zip(stats, _matrix_reference(*case), strict=True):
+        np.testing.assert_array_equal(ours, reference)
+    assert all(values.min() > 0 for values in stats)
+
+
+def test_memory_does_not_grow_with_pairs_of_segments() -> None:
+    case = _grid(70, 7, 0)
+    tracemalloc.start()
+    pq_statistics(*case)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A matrix of 4,900 by 4,900 segments has 183 MiB; the maps have 2 MiB each.
+    assert peak < 40 * 2**20

@@ -11,6 +11,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from attnseg.evaluation.functional.pairs import count_pairs
+
 
 class CellOverlaps(NamedTuple):
     """Cells of one image, N true and P predicted, and the K pairs that share pixels.
@@ -72,8 +74,7 @@ def cell_overlaps(
         pred_ids = pred_ids[keep[1:]]
         pred_map = np.where(keep, np.cumsum(keep) - 1, 0)[pred_map]
         columns = len(pred_ids) + 1
-    pairs, counts = _count_values(truth_map.ravel() * np.int64(columns) + pred_map.ravel())
-    rows, cols = np.divmod(pairs, columns)
+    rows, cols, counts = count_pairs(truth_map, pred_map)
     both = (rows > 0) & (cols > 0)
     # Sums of integers below 2^53: exact.
     truth_area = np.bincount(rows, counts, minlength=len(truth_ids) + 1)[1:].astype(np.int64)
@@ -195,15 +196,6 @@ def compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ids, index = np.unique(labels, return_inverse=True)
     index = index.reshape(labels.shape)
     return (ids[1:], index) if ids[0] == 0 else (ids, index + 1)
-
-
-def _count_values(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different values, ascending, and how often each occurs."""
-    # Neighbours are mostly equal: sorting runs in place of pixels is an order faster.
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
-    lengths = np.diff(np.append(starts, len(values)))
-    different, inverse = np.unique(values[starts], return_inverse=True)
-    return different, np.bincount(inverse, lengths, minlength=len(different)).astype(np.int64)
 
 
 def _all_different(values: np.ndarray) -> bool:

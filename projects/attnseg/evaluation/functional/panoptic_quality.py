@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from attnseg.evaluation.functional.pairs import count_pairs
 from attnseg.evaluation.functional.sums import ratio
 
 
@@ -78,32 +79,40 @@ def pq_statistics(
         if ((labels < 0) | (labels >= num_classes)).any():
             raise ValueError(f"A label of the {name} is outside 0..{num_classes - 1}: {labels}.")
 
-    shape = (len(gts) + 1, len(preds) + 1)
-    overlap = np.bincount(gt_index * shape[1] + pred_index, minlength=shape[0] * shape[1])
-    overlap = overlap.reshape(shape)
-    pred_area = overlap.sum(axis=0)[1:]
-    gt_area = overlap.sum(axis=1)[1:]
-    on_void = overlap[0, 1:]
-    inter = overlap[1:, 1:]
+    row, col, pixels = count_pairs(gt_index, pred_index)
+    # Sums of integers below 2^53: exact.
+    gt_area = np.bincount(row, pixels, minlength=len(gts) + 1)[1:].astype(np.int64)
+    pred_area = np.bincount(col, pixels, minlength=len(preds) + 1)[1:].astype(np.int64)
 
+    def pixels_of(pairs: np.ndarray) -> np.ndarray:
+        total = np.bincount(col[pairs], pixels[pairs], minlength=len(preds) + 1)
+        return total[1:].astype(np.int64)
+
+    on_void = pixels_of(row == 0)
     crowd = np.array([s.iscrowd for s in gts], dtype=bool)
-    same_class = gt_label[:, None] == pred_label[None, :]
-    union = gt_area[:, None] + (pred_area - on_void)[None, :] - inter
-    iou = np.divide(inter, union, out=np.zeros(inter.shape), where=union > 0)
-    match = same_class & ~crowd[:, None] & (iou > 0.5)
+    same_class = (row > 0) & (col > 0)
+    same_class[same_class] = gt_label[row[same_class] - 1] == pred_label[col[same_class] - 1]
+    of_crowd = same_class.copy()
+    of_crowd[same_class] = crowd[row[same_class] - 1]
+    on_crowd = pixels_of(of_crowd)
 
-    on_crowd = (inter * (same_class & crowd[:, None])).sum(axis=0)
-    excused = 2 * (on_void + on_crowd) > pred_area
-    false_positive = ~match.any(axis=0) & ~excused & (pred_area > 0)
-    false_negative = ~match.any(axis=1) & ~crowd
-    matched_gt, matched_pred = np.nonzero(match)
+    pairs = same_class & ~of_crowd
+    gt, pred, inter = row[pairs] - 1, col[pairs] - 1, pixels[pairs]
+    iou = inter / (gt_area[gt] + pred_area[pred] - on_void[pred] - inter)
+    match = iou > 0.5
+    gt, pred, iou = gt[match], pred[match], iou[match]
+
+    false_positive = (pred_area > 0) & (2 * (on_void + on_crowd) <= pred_area)
+    false_positive[pred] = False
+    false_negative = ~crowd
+    false_negative[gt] = False
 
     def count(labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         return np.bincount(labels, weights, minlength=num_classes)
 
     return PanopticStatistics(
-        iou=count(gt_label[matched_gt], iou[matched_gt, matched_pred]).astype(np.float64),
-        tp=count(gt_label[matched_gt]),
+        iou=count(gt_label[gt], iou).astype(np.float64),
+        tp=count(gt_label[gt]),
         fp=count(pred_label[false_positive]),
         fn=count(gt_label[false_negative]),
     )
