@@ -3,14 +3,13 @@
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attnseg._atomic import create_bytes, to_plain
-from attnseg.per_image import PerImageTable, write_tables
+from attnseg.per_image import PerImageTable, pack_tables
 
 STEM, TABLES = "record", "per_image"
 
@@ -32,7 +31,7 @@ def write_record(
         OSError: The folder cannot be written; names the file. Old files are unchanged.
         TypeError: The record holds something that has no JSON form.
     """
-    statistics = _packed(Path(folder), tables) if tables else None
+    statistics = pack_tables(tables) if tables else None
     return add_record(folder, record, statistics, STEM, TABLES)
 
 
@@ -127,13 +126,3 @@ def _naming(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise OSError(error.errno, f"cannot write: {reason}", str(path)) from error
-
-
-def _packed(folder: Path, tables: Sequence[PerImageTable]) -> bytes:
-    name = folder / f"{TABLES}.npz"
-    with _naming(name):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _naming(name), tempfile.TemporaryDirectory(prefix=".per_image_", dir=folder) as temporary:
-        file = Path(temporary) / name.name
-        write_tables(file, tables)
-        return file.read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnseg.apis.experiment import UsageError, build_config, run_test, run_train
-from attnseg.engine.data_hash import file_hash
+from attnseg.file_hash import file_hash
 
 REPO = Path(__file__).resolve().parents[2]
 

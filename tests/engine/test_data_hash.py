@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnseg.engine.data_hash import describe_data, file_hash
+from attnseg.engine.data_hash import describe_data
+from attnseg.file_hash import file_hash
 
 
 class JsonData:

@@ -7,24 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from attnseg.file_hash import file_hash
+
 _SPLIT = re.compile(
     r"(?<![a-z])(trainval|training|train|validation|minival|val|test-?dev|testing|test)(?![a-z])",
     re.IGNORECASE,
 )
 _SAME_SPLIT = {"training": "train", "validation": "val", "testing": "test"}
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's content.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def describe_data(dataset: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 
 from attnseg._atomic import to_plain
 from attnseg.engine.config_hash import type_name
-from attnseg.engine.data_hash import file_hash
+from attnseg.file_hash import file_hash
 
 METHOD = "image bootstrap, centred percentile"
 SEED = 0

@@ -14,9 +14,10 @@ from mmengine.runner import Runner
 import attnseg
 from attnseg.engine import cost
 from attnseg.engine.complexity import Latency
-from attnseg.engine.data_hash import describe_data, file_hash
+from attnseg.engine.data_hash import describe_data
 from attnseg.engine.evaluators import attempt, describe_evaluators, measured, predictions_folder
 from attnseg.engine.provenance import command, git_state, hardware, versions
+from attnseg.file_hash import file_hash
 
 SCHEMA = 1
 META = "attnseg"

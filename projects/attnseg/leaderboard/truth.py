@@ -4,7 +4,6 @@ Nothing is drawn that may be another file's: a COCO-form file must have the hash
 a label map the class areas that the statistics of the run have for its image.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from attnseg.coco_files import read_coco_json, read_segment_ids
 from attnseg.evaluation.masks import encode_segmentation
 from attnseg.evaluation.submission.rle import decode_mask
+from attnseg.file_hash import file_hash
 from attnseg.per_image import ImageRef
 
 _LEVELS = 4
@@ -91,7 +91,7 @@ class Truth:
                 for folder in list(image.parents)[:_LEVELS]
                 for part in ("annotations", ".")
             )
-            same = (file for file in found if file.is_file() and _sha256(file) == self.hash)
+            same = (file for file in found if file.is_file() and file_hash(file) == self.hash)
             self._files[image.parent] = next(same, None)
         return self._files[image.parent]
 
@@ -186,7 +186,3 @@ def _panoptic_pngs(file: Path, name: str) -> Iterator[Path]:
         yield folder / name
         yield folder / split / name
         yield folder / file.stem / name
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
