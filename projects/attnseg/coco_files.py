@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -199,6 +201,35 @@ def _measure(segmentation: Any, size: Sequence[int], name: str) -> dict[str, Any
     else:
         rle = segmentation
     return {"area": float(rle_tools.area(rle)), "bbox": rle_tools.toBbox(rle).tolist()}
+
+
+def check_image_name(
+    img_id: Any, path: str | None, listed: str | None, source: str, suffix: bool = True
+) -> None:
+    """Refuse an image that has another file name than the one which a file lists for its id.
+
+    Ids of other data sets and splits often coincide; by the id alone, an image would get the truth
+    of another one. Folders are not compared.
+
+    Args:
+        img_id: Id by which the two were paired.
+        path: Path of the image; nothing is compared where it is empty or None.
+        listed: The file's name of the image; nothing is compared where it is empty or None.
+        source: What lists it, for the error: a quoted path.
+        suffix: Whether ``.jpg`` and ``.png`` of one stem are different images.
+
+    Raises:
+        ValueError: If the names differ.
+    """
+    own, expected = (re.split(r"[/\\]", str(name or ""))[-1] for name in (path, listed))
+    if not own or not expected or own == expected:
+        return
+    if suffix or PurePath(own).stem != PurePath(expected).stem:
+        raise ValueError(
+            f"image id {img_id!r} is '{expected}' in {source}, but the image with this id is "
+            f"'{path}': they are of different data sets or splits. Give the annotation file of "
+            "this image's data set; evaluate data sets whose ids coincide one by one."
+        )
 
 
 def read_segment_ids(path: str) -> NDArray[np.int32]:

@@ -74,7 +74,9 @@ def panoptic_files(tmp_path: Path) -> Callable[..., dict[str, str]]:
         images, annotations = [], []
         for img_id, ids in maps.items():
             Image.fromarray(np.asarray(id2rgb(ids), dtype=np.uint8)).save(folder / f"{img_id}.png")
-            images.append({"id": img_id, "height": ids.shape[0], "width": ids.shape[1]})
+            height, width = ids.shape
+            name = f"{img_id}.jpg"
+            images.append({"id": img_id, "height": height, "width": width, "file_name": name})
             infos = [
                 {"id": i, "category_id": c, "iscrowd": crowd, "area": int((ids == i).sum())}
                 for i, c, crowd in segments[img_id]

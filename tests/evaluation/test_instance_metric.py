@@ -14,7 +14,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from attnseg.evaluation import CocoInstanceMetric
+from attnseg.evaluation import CellMetric, CocoInstanceMetric
 
 SIZE = (7, 12)
 
@@ -223,6 +223,17 @@ def test_mmengine_evaluator_with_data_samples(ann_file: str) -> None:
     evaluator.dataset_meta = {"classes": ("a", "b")}
     evaluator.process([sample])
     assert evaluator.evaluate(1)["coco/AP"] == 1.0
+
+
+def test_truth_of_another_data_set_with_the_same_ids(tmp_path, rle, evaluate) -> None:
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    images = [{"id": i, "file_name": f"val/{i}.jpg", **size} for i in (3, 4)]
+    ann_file = _write(tmp_path / "val.json", rle, images=images)
+    for metric in (CocoInstanceMetric, CellMetric):
+        message = r"image id 3 is '3\.jpg' in '.*val\.json'.* 'train/a\.jpg'.*annotation file"
+        with pytest.raises(ValueError, match=message):
+            evaluate(metric(ann_file), ("a", "b"), [_sample(img_path="train/a.jpg")])
+        evaluate(metric(ann_file), ("a", "b"), [_sample(img_path="elsewhere/3.jpg")])
 
 
 def test_bad_predictions(ann_file: str, rle, evaluate) -> None:

@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import METRICS as ROOT_METRICS
 from PIL import Image
 
-from attnseg.evaluation import PanopticMetric, SemanticMetric
+from attnseg.evaluation import BoundaryMetric, PanopticMetric, SemanticMetric
 from attnseg.evaluation.functional import Segment
 from attnseg.evaluation.panoptic_truth import PanopticTruth
 
@@ -130,9 +130,24 @@ def test_official_coco_panoptic_files(data_root, two_images, evaluate) -> None:
     classes = tuple(c["name"] for c in order)
     meta = {"thing_classes": tuple(c["name"] for c in order if c["isthing"])}
     samples = [_sample(i, _truth_as_prediction(files, classes, meta, i)) for i in ids]
+    for sample in samples:
+        sample["img_path"] = f"somewhere/{truth._names[sample['img_id']]}"
     values = evaluate(PanopticMetric(**files), classes, samples, **meta)
     assert set(values.values()) == {1.0}
     assert set(evaluate(SemanticMetric(**files), classes, samples, **meta).values()) == {1.0}
+
+
+def test_truth_of_another_data_set_with_the_same_ids(two_images, evaluate) -> None:
+    sample = _sample(1, np.full((6, 8), VOID))
+    for path in ("train/17.jpg", "train\\17.jpg"):
+        for metric in (PanopticMetric, SemanticMetric, BoundaryMetric):
+            with pytest.raises(
+                ValueError, match=r"id 1 is '1\.jpg' in .*panoptic\.json', .*17\.jpg"
+            ):
+                evaluate(metric(**two_images), CLASSES, [sample | {"img_path": path}], **META)
+    # The folder is no matter, nor is the suffix; without a path there is nothing to compare.
+    for path in ("other/1.jpg", "1.png", None):
+        evaluate(PanopticMetric(**two_images), CLASSES, [sample | {"img_path": path}], **META)
 
 
 def test_bad_predictions(two_images, evaluate) -> None:

@@ -85,8 +85,8 @@ class CellMetric(PerImageMetric):
     Raises:
         FileNotFoundError: If ``ann_file`` does not exist.
         ValueError: If an argument or the json is not as described; later, if a thing class is
-            missing in the json, if masks are not of the size of their image, or if there are
-            labels that are no class.
+            missing in the json, if an image has another file name there, if masks are not of the
+            size of their image, or if there are labels that are no class.
     """
 
     def __init__(
@@ -151,9 +151,8 @@ class CellMetric(PerImageMetric):
         self, sample: Mapping[str, Any], things: Sequence[int]
     ) -> tuple[list[dict[str, Any]], tuple[int, int]]:
         if self.truth:
-            size = self.truth.image_size(sample.get("img_id"))
             labels = self.truth.labels(self.class_names, self.dataset_meta)
-            return self.truth.objects(sample["img_id"], labels), size
+            return self.truth.objects(sample, labels)
         size = (int(sample["ori_shape"][0]), int(sample["ori_shape"][1]))
         objects = sample_objects(sample, size, "segm", describe_image(sample))
         return [o for o in objects if o["category_id"] in things], size

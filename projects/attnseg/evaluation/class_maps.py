@@ -66,12 +66,13 @@ class ClassMaps:
 
         Raises:
             KeyError: If the sample lacks one of them.
-            ValueError: If the sizes differ, or a value is neither a class nor void.
+            ValueError: If the sizes differ, a value is neither a class nor void, or the json's
+                image of this id has another file name.
         """
         pred = self._prediction(sample)
         if self.truth:
-            label = self.truth.semantic_map(sample.get("img_id"), pred.shape, self.ignore_index)
-            return pred, label
+            img_id, path = sample.get("img_id"), sample.get("img_path")
+            return pred, self.truth.semantic_map(img_id, pred.shape, self.ignore_index, path)
         label = class_map(sample, "gt_sem_seg")
         if label is None:
             raise KeyError(

@@ -71,8 +71,8 @@ class CocoInstanceMetric(PerImageMetric):
     Raises:
         FileNotFoundError: If ``ann_file`` does not exist.
         ValueError: If an argument or the json is not as described; later, if a thing class is
-            missing in the json, if masks are not of the size of their image, or if there are
-            labels that are no class.
+            missing in the json, if an image has another file name there, if masks are not of the
+            size of their image, or if there are labels that are no class.
     """
 
     def __init__(
@@ -122,8 +122,7 @@ class CocoInstanceMetric(PerImageMetric):
         for sample in data_samples:
             owner = describe_image(sample)
             if self.truth:
-                size = self.truth.image_size(sample.get("img_id"))
-                objects = self.truth.objects(sample["img_id"], labels)
+                objects, size = self.truth.objects(sample, labels)
             else:
                 size = (int(sample["ori_shape"][0]), int(sample["ori_shape"][1]))
                 objects = sample_objects(sample, size, self.iou_type, owner)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from attnseg.coco_files import read_coco_json
+from attnseg.coco_files import check_image_name, read_coco_json
 from attnseg.evaluation.base import to_numpy
 from attnseg.evaluation.classes import match_categories, thing_flags
 from attnseg.evaluation.masks import encode_masks, encode_segmentation, mask_areas
@@ -49,23 +49,32 @@ class InstanceTruth:
         ids = match_categories(names, [True] * len(names), self._categories, self.ann_file)
         return dict(zip(ids, things, strict=True))
 
-    def image_size(self, img_id: Any) -> tuple[int, int]:
-        """Height and width of an image.
+    def objects(
+        self, sample: Mapping[str, Any], labels: Mapping[int, int]
+    ) -> tuple[list[Record], tuple[int, int]]:
+        """COCO annotations of an image, with labels in place of category ids.
+
+        Args:
+            sample: With ``img_id``, and ``img_path`` for a check against the json's file name.
+            labels: Label of each category id; objects of other categories are left out.
+
+        Returns:
+            The annotations, and the height and width of the image.
 
         Raises:
             KeyError: If the json has no such image.
+            ValueError: If the json's image of this id has another file name, or a mask is broken.
         """
+        img_id = sample.get("img_id")
         image = self._images.get(img_id)
         if image is None:
             raise KeyError(
                 f"'{self.ann_file}' has no image id {img_id!r}: the metric's 'ann_file' and the "
                 "data set's differ."
             )
-        return int(image["height"]), int(image["width"])
-
-    def objects(self, img_id: int, labels: Mapping[int, int]) -> list[Record]:
-        """COCO annotations of an image, with labels in place of category ids."""
-        size = self.image_size(img_id)
+        listed = image.get("file_name")
+        check_image_name(img_id, sample.get("img_path"), listed, f"'{self.ann_file}'")
+        size = int(image["height"]), int(image["width"])
         records = []
         for annotation in self._annotations.get(img_id, []):
             label = labels.get(annotation["category_id"])
@@ -84,7 +93,7 @@ class InstanceTruth:
                     annotation["segmentation"], size, f"{owner} in '{self.ann_file}'"
                 )
             records.append(record)
-        return records
+        return records, size
 
 
 def sample_objects(

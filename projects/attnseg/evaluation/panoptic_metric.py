@@ -43,8 +43,9 @@ class PanopticMetric(PerImageMetric):
 
     Raises:
         FileNotFoundError: If the json or the folder does not exist.
-        ValueError: If the json is not a panoptic one; later, if a class is missing in it, if a
-            prediction is not of the size of its PNG, or if it has labels that are no class.
+        ValueError: If the json is not a panoptic one; later, if a class is missing in it, if an
+            image has another file name there, if a prediction is not of the size of its PNG, or
+            if it has labels that are no class.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class PanopticMetric(PerImageMetric):
                 int(value): Segment(int(label))
                 for value, label in zip(values[~void], labels[~void], strict=True)
             }
-            gt, gt_segments = self.truth.segments(sample.get("img_id"), pred.shape)
+            gt, gt_segments = self.truth.segments(
+                sample.get("img_id"), pred.shape, sample.get("img_path")
+            )
             stats = pq_statistics(pred, segments, gt, gt_segments, num_classes)
             self.results.append(ImageEntry(image_key(sample), stats))
 

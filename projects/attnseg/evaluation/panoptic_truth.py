@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from attnseg.coco_files import read_coco_json, read_segment_ids, relabel
+from attnseg.coco_files import check_image_name, read_coco_json, read_segment_ids, relabel
 from attnseg.evaluation.classes import match_categories, thing_flags
 from attnseg.evaluation.functional.panoptic_quality import Segment
 
@@ -35,6 +35,7 @@ class PanopticTruth:
         self.seg_prefix = Path(seg_prefix)
         self._categories = content["categories"]
         self._annotations = {a["image_id"]: a for a in content["annotations"]}
+        self._names = {image["id"]: image.get("file_name") for image in content["images"]}
         self._labels: dict[int, int] | None = None
         self.is_thing: list[bool] = []
 
@@ -51,7 +52,7 @@ class PanopticTruth:
         self._labels = {category: label for label, category in enumerate(ids)}
 
     def segments(
-        self, img_id: int | None, size: tuple[int, int]
+        self, img_id: int | None, size: tuple[int, int], img_path: str | None = None
     ) -> tuple[np.ndarray, dict[int, Segment]]:
         """Read the segments of an image, at their original size.
 
@@ -60,6 +61,7 @@ class PanopticTruth:
         Args:
             img_id: Image id of the json.
             size: Height and width that the prediction has.
+            img_path: Path of the image, for a check against the json's file name.
 
         Returns:
             Segment ids (H, W), and the segment of each id.
@@ -67,8 +69,9 @@ class PanopticTruth:
         Raises:
             KeyError: If the json has no such image.
             FileNotFoundError: If the PNG is missing.
-            ValueError: If the PNG cannot be read, has another size, or has segments that the json
-                does not list.
+            ValueError: If the json's image of this id has another file name (its suffix aside), or
+                if the PNG cannot be read, has another size, or has segments that the json does
+                not list.
         """
         if self._labels is None:
             raise RuntimeError("set_classes() must be called first.")
@@ -78,6 +81,8 @@ class PanopticTruth:
                 f"'{self.ann_file}' has no annotation of image id {img_id!r}: the metric's "
                 "'ann_file' and the data set's differ."
             )
+        listed = self._names[img_id]
+        check_image_name(img_id, img_path, listed, f"'{self.ann_file}'", suffix=False)
         path = self.seg_prefix / annotation["file_name"]
         ids = read_segment_ids(str(path))
         if ids.shape != tuple(size):
@@ -98,10 +103,12 @@ class PanopticTruth:
             if info["category_id"] in self._labels
         }
 
-    def semantic_map(self, img_id: int | None, size: tuple[int, int], void: int) -> np.ndarray:
+    def semantic_map(
+        self, img_id: int | None, size: tuple[int, int], void: int, img_path: str | None = None
+    ) -> np.ndarray:
         """Read the labels of an image (H, W) int64, with ``void`` where nothing is labelled.
 
         Crowd regions keep their class. Arguments and errors as in `segments`.
         """
-        ids, segments = self.segments(img_id, size)
+        ids, segments = self.segments(img_id, size, img_path)
         return relabel(ids, {i: part.label for i, part in segments.items()}, void, np.int64)
