@@ -12,10 +12,30 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 # What file systems without hard links answer.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@contextmanager
+def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
+    """Stream a file that takes the place of ``path`` when the block ends without an error.
+
+    Parent folders are created. Until then the data are in the file ``name`` of what is yielded,
+    which can be read and written; after an error nothing is left of it.
+
+    Raises:
+        OSError: The folder cannot be written; ``path`` is then unchanged.
+    """
+    path = Path(path)
+    # A rename would replace a link by a file and leave its target stale.
+    target = path.resolve() if path.is_symlink() else path
+    with _temporary_file(target) as file:
+        yield file
+        _store(file, target)
+        os.replace(file.name, target)
+    _sync_folder(target.parent)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -24,12 +44,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     Raises:
         OSError: The folder cannot be written; ``path`` is then unchanged.
     """
-    path = Path(path)
-    # A rename would replace a link by a file and leave its target stale.
-    target = path.resolve() if path.is_symlink() else path
-    with _temporary_file(target, data) as temporary:
-        os.replace(temporary, target)
-    _sync_folder(target.parent)
+    with replace_file(path) as file:
+        file.write(data)
 
 
 def create_bytes(path: str | Path, data: bytes) -> None:
@@ -42,9 +58,11 @@ def create_bytes(path: str | Path, data: bytes) -> None:
         OSError: The folder cannot be written; there is then no file.
     """
     path = Path(path)
-    with _temporary_file(path, data) as temporary:
+    with _temporary_file(path) as file:
+        file.write(data)
+        _store(file, path)
         try:
-            os.link(temporary, path)
+            os.link(file.name, path)
         except FileExistsError:
             raise FileExistsError(f"'{path}' exists; it is not written over.") from None
         except OSError as error:
@@ -52,7 +70,7 @@ def create_bytes(path: str | Path, data: bytes) -> None:
                 raise
             # The name is reserved first: readers may see an empty file for a moment.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            os.replace(temporary, path)
+            os.replace(file.name, path)
     _sync_folder(path.parent)
 
 
@@ -98,21 +116,23 @@ def to_plain(value: Any) -> Any:
 
 
 @contextmanager
-def _temporary_file(target: Path, data: bytes) -> Iterator[str]:
-    """A file beside ``target`` with the data on the disk; gone at the end if it still exists."""
+def _temporary_file(target: Path) -> Iterator[IO[bytes]]:
+    """A new file beside ``target``; gone at the end if it still exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _file_mode(target))
-        yield temporary
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile(
+        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent, delete=False
+    ) as file:
+        try:
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _store(file: IO[bytes], target: Path) -> None:
+    """Bring the data to the disk, and give the file the mode that ``target`` is to have."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.chmod(file.name, _file_mode(target))
 
 
 def _file_mode(target: Path) -> int:

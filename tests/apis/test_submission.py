@@ -109,7 +109,7 @@ def test_full_disk(instances, tmp_path: Path, monkeypatch) -> None:
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("attnseg.evaluation.submission.archive.os.fsync", full)
+    monkeypatch.setattr("attnseg._atomic.os.fsync", full)
     with pytest.raises(UsageError, match=rf"{NAME}' could not be written \(No space.*unchanged"):
         pack_submission("coco-instance", **instances, out=str(out))
     assert out.read_bytes() == b"old"

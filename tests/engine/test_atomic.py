@@ -3,12 +3,14 @@
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from attnseg._atomic import replace_file
 from attnseg.engine.atomic import to_plain, write_bytes, write_json, write_text
 
 
@@ -34,6 +36,24 @@ def test_interruption_leaves_the_old_file(
         write_text(file, "new")
     assert file.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_streamed_files_appear_at_the_end(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    for stop in (True, False):
+        with suppress(KeyboardInterrupt), replace_file(link) as file:
+            file.write(b"new")
+            file.seek(0)
+            assert file.read() == b"new" and Path(file.name).parent == tmp_path
+            assert target.read_text() == "old"
+            if stop:
+                raise KeyboardInterrupt
+        assert target.read_text() == ("old" if stop else "new")
+    assert link.is_symlink() and target.stat().st_mode & 0o777 == 0o640
+    assert sorted(os.listdir(tmp_path)) == ["link", "target"]
 
 
 def test_readers_never_see_half_a_file(tmp_path: Path) -> None:

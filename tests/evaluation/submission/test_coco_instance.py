@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -196,7 +197,7 @@ def test_full_disk_leaves_the_old_file(coco, tmp_path: Path, monkeypatch) -> Non
 
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(archive.os, name, full)
+            patch.setattr(os, name, full)
             with pytest.raises(OSError, match="No space"):
                 pack(KIND, saved, target, out)
     with monkeypatch.context() as patch:

@@ -1,7 +1,5 @@
 """Zip files: written atomically, read without extracting them."""
 
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from attnseg._atomic import replace_file
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import WrongImage, decode_png
 
@@ -53,30 +52,18 @@ def new_zip(path: Path, check: Callable[[Path], None]) -> Iterator[ZipWriter]:
     Raises:
         OSError: If it cannot be written (a full disk).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            archive = zipfile.ZipFile(file, "w")
-            try:
-                yield ZipWriter(archive)
+    with replace_file(path) as file:
+        archive = zipfile.ZipFile(file, "w")
+        try:
+            yield ZipWriter(archive)
+            archive.close()
+        except BaseException:
+            # Closing tries to write the directory, which a full disk refuses once more.
+            with suppress(OSError, ValueError):
                 archive.close()
-            except BaseException:
-                # Closing tries to write the directory, which a full disk refuses once more.
-                with suppress(OSError, ValueError):
-                    archive.close()
-                raise
-            file.flush()
-            os.fsync(file.fileno())
-        check(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            raise
+        file.flush()
+        check(Path(file.name))
 
 
 class ZipReader:
@@ -94,7 +81,8 @@ class ZipReader:
             self._archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise ValueError(f"'{path}' is cut off or no zip file ({error}).") from error
-        self.names = [i.filename for i in self._archive.infolist() if not i.is_dir()]
+        names = (info.filename for info in self._archive.infolist())
+        self.names = [name for name in names if not name.endswith("/")]
 
     def __enter__(self) -> "ZipReader":
         return self
@@ -123,11 +111,13 @@ class ZipReader:
             raise ValueError(f"'{name}' is damaged ({error})") from error
 
     def check_names(self, findings: Findings) -> list[str]:
-        """Report members outside the archive's own tree and repeated ones; return the good ones."""
+        """Report members outside the archive's own tree, repeated and nameless; return the rest."""
         good: dict[str, None] = {}
         for name in self.names:
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
+            if not path.parts:
+                findings.error("member without a file name", repr(name))
+            elif path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
                 findings.error("member that would be unpacked outside its folder", name)
             elif name in good:
                 findings.error("member that is in the zip file more than once", name)
