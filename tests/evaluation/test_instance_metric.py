@@ -147,6 +147,12 @@ def test_custom_area_ranges(ann_file: str, evaluate) -> None:
     assert metric.settings["area_ranges"]["pixel"] == [0.0, 2.0]
 
 
+def test_settings_say_where_the_truth_comes_from(ann_file: str) -> None:
+    for metric in (CocoInstanceMetric, CellMetric):
+        assert metric(ann_file).settings["truth"] == "annotations"
+        assert metric().settings["truth"] == "samples"
+
+
 @pytest.mark.parametrize("shape", [(0, *SIZE), (0, 0, 0)])
 def test_no_prediction_is_zero(ann_file: str, evaluate, shape) -> None:
     sample = _sample(_pred(torch.zeros(shape), []))
@@ -278,6 +284,10 @@ def test_bad_predictions(ann_file: str, rle, evaluate) -> None:
         ({"max_dets": (100, 10)}, "ascending"),
         ({"max_dets": ()}, "ascending"),
         ({"area_ranges": {"s": (5, 1)}}, "area range 's'"),
+        ({"area_ranges": {"50": (0, 1)}}, "area range '50'.*AP50.*rename"),
+        ({"area_ranges": {50: (0, 1)}}, "area range 50.*rename"),
+        ({"area_ranges": {"tiny/small": (0, 1)}}, "area range 'tiny/small'.*rename"),
+        ({"area_ranges": {"": (0, 1)}}, "area range ''.*rename"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:

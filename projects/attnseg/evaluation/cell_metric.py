@@ -25,7 +25,7 @@ from attnseg.evaluation.functional.cells import (
     select_cells,
 )
 from attnseg.evaluation.instance_truth import InstanceTruth, sample_objects
-from attnseg.evaluation.label_maps import paint_masks, paint_objects
+from attnseg.evaluation.label_maps import paint_masks, paint_objects, painting_order
 from attnseg.evaluation.predictions import check_labels, class_map, is_void
 from attnseg.evaluation.scores.cells import threshold_name
 from attnseg.registry import METRICS
@@ -119,7 +119,7 @@ class CellMetric(PerImageMetric):
             "thresholds": thresholds,
             "score_thr": float(score_thr),
             "removed_boundary": self.frame,
-            "truth": "instances" if self.truth else "sample",
+            "truth": "annotations" if self.truth else "samples",
         }
 
     def _things(self) -> list[int]:
@@ -192,9 +192,7 @@ class CellMetric(PerImageMetric):
                 f"and {len(scores)} scores; expected as many of each."
             )
         check_labels(labels, np.zeros(labels.shape, dtype=bool), num_classes, sample)
-        # Painted from the lowest score; the first of equal scores comes last, on top.
-        order = np.argsort(-scores, kind="stable")[::-1]
-        order = order[(scores[order] >= self.score_thr) & np.isin(labels[order], things)]
+        order = painting_order(scores, labels, things, self.score_thr)
         return paint_masks(pred["masks"], order, size, owner), labels
 
     def _statistics(

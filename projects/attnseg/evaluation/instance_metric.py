@@ -61,7 +61,7 @@ class CocoInstanceMetric(PerImageMetric):
             (100, 500, 2000; 18^2 and 31^2).
         max_dets: In place of the preset's; ascending, detections per image and class.
         area_ranges: In place of the preset's: name -> (lowest, highest) area in pixels, reported
-            as ``AP<name>``.
+            as ``AP<name>``; names have more than digits and no '/'.
         classwise: Also report ``AP/<class>``, ``AP50/<class>`` and ``AR/<class>``.
         iou_type: 'segm' or 'bbox'.
         prefix: Put before the names of the metrics.
@@ -97,7 +97,14 @@ class CocoInstanceMetric(PerImageMetric):
             raise ValueError(f"max_dets must be ascending positive numbers, not {max_dets}.")
         chosen = PRESETS[preset]["area_ranges"] if area_ranges is None else area_ranges
         for name, limits in chosen.items():
-            if not name or len(limits) != 2 or limits[0] > limits[1]:
+            # Such names would replace AP50, or be taken for those of classes.
+            if not isinstance(name, str) or not name or name.isdigit() or "/" in name:
+                raise ValueError(
+                    f"area range {name!r} is reported as 'AP{name}', so its name must be a text "
+                    "with more than digits and without '/': 'AP50' is AP at IoU 0.5 and 'AP/...' "
+                    "that of a class; rename it, for instance to 'tiny'."
+                )
+            if len(limits) != 2 or limits[0] > limits[1]:
                 raise ValueError(f"area range {name!r} must be (lowest, highest), not {limits}.")
         self.truth = None if ann_file is None else InstanceTruth(ann_file, iou_type)
         self.classwise = classwise
@@ -107,6 +114,7 @@ class CocoInstanceMetric(PerImageMetric):
             "iou_type": iou_type,
             "max_dets": max_dets,
             "area_ranges": {name: [float(v) for v in limits] for name, limits in chosen.items()},
+            "truth": "annotations" if self.truth else "samples",
         }
 
     def _labels(self) -> dict[int, int]:
