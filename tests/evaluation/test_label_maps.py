@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as tools
 
-from attnseg.evaluation.label_maps import paint_masks, paint_objects, paint_rles, run_lengths
+from attnseg.evaluation.label_maps import (
+    paint_masks,
+    paint_objects,
+    paint_rles,
+    painting_order,
+)
+from attnseg.evaluation.rle import run_lengths
 
 
 def _encode(mask: np.ndarray) -> dict:
@@ -29,8 +35,7 @@ def test_agrees_with_coco_decoder(seed, size, blocks, density) -> None:
     expected = np.zeros(size, dtype=int)
     for number, rle in enumerate(rles, 1):
         expected[tools.decode(rle) == 1] = number
-        plain = tools.frPyObjects({"size": size, "counts": run_lengths(rle["counts"]).tolist()},
-                                  *size)  # fmt: skip
+        plain = tools.frPyObjects({"size": size, "counts": run_lengths(rle).tolist()}, *size)
         assert plain["counts"] == rle["counts"]
     np.testing.assert_array_equal(paint_rles(rles, size), expected)
     text = [{"size": rle["size"], "counts": rle["counts"].decode()} for rle in rles]
@@ -62,3 +67,25 @@ def test_wrong_size_is_refused() -> None:
         paint_masks(np.zeros((1, 4, 6)), np.array([0]), (4, 5), "x")
     with pytest.raises(ValueError, match=r"Masks of x"):
         paint_masks([_encode(np.zeros((4, 6)))], np.array([0]), (4, 5), "x")
+
+
+@pytest.mark.parametrize("counts", [b"5", b"ooo", "7", ""])
+def test_damaged_masks_are_named(counts) -> None:
+    rles = [_encode(np.ones((2, 3))), {"size": [2, 3], "counts": counts}]
+    with pytest.raises(ValueError, match=r"Mask 1 of x: damaged RLE"):
+        paint_masks(rles, np.array([1, 0]), (2, 3), "x")
+    objects = [{"segmentation": rle, "iscrowd": 0, "id": 7 + i} for i, rle in enumerate(rles)]
+    with pytest.raises(ValueError, match=r"annotation 8: damaged RLE"):
+        paint_objects(objects, (2, 3))
+    with pytest.raises(ValueError, match=r"annotation 8: damaged RLE"):
+        paint_objects([objects[0], objects[1] | {"iscrowd": 1}], (2, 3))
+
+
+def test_first_of_equal_scores_lies_on_top() -> None:
+    scores = np.array([0.5, 0.9, 0.5, 0.9, 0.7, 0.99], np.float32)
+    labels = np.array([0, 0, 2, 2, 0, 1])
+    assert painting_order(scores, labels, [0, 2], 0.7).tolist() == [4, 3, 1]
+    # As float64 the score is a little below 0.7; saved predictions are of that type.
+    assert painting_order(scores.astype(np.float64), labels, [0, 2], 0.7).tolist() == [4, 3, 1]
+    assert painting_order(scores, labels, [0, 1, 2], 0).tolist() == [2, 0, 4, 3, 1, 5]
+    assert painting_order(np.zeros(0), np.zeros(0, int), [0], 0.5).tolist() == []

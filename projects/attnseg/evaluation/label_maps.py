@@ -7,9 +7,31 @@ import numpy as np
 
 from attnseg.evaluation.base import to_numpy
 from attnseg.evaluation.masks import Rle, encode_masks
+from attnseg.evaluation.rle import check_counts, mask_area
 
 
-def paint_rles(rles: Sequence[Rle], size: tuple[int, int]) -> np.ndarray:
+def painting_order(
+    scores: np.ndarray, labels: np.ndarray, things: Sequence[int], min_score: float
+) -> np.ndarray:
+    """Positions of the instances that are cells, from the lowest, which is painted first.
+
+    The higher score lies on top; of equal scores, the first instance.
+
+    Args:
+        scores: (n,).
+        labels: (n,).
+        things: Labels of the classes whose instances are cells.
+        min_score: Instances with a lower score are left out.
+    """
+    order = np.argsort(-scores, kind="stable")[::-1]
+    # In the type of the models' scores: 0.7 is not below 0.7, however a score was stored.
+    sure = scores[order].astype(np.float32) >= np.float32(min_score)
+    return order[sure & np.isin(labels[order], things)]
+
+
+def paint_rles(
+    rles: Sequence[Rle], size: tuple[int, int], names: Sequence[str] | None = None
+) -> np.ndarray:
     """Paint masks one over the other: 1 for the first, which lies lowest, and so on; 0 elsewhere.
 
     The time goes with the pixels of the masks, not with those of the image for each mask.
@@ -17,13 +39,17 @@ def paint_rles(rles: Sequence[Rle], size: tuple[int, int]) -> np.ndarray:
     Args:
         rles: Compressed RLEs of this size.
         size: Height and width.
+        names: What to call each mask in errors.
 
     Returns:
         Numbers (H, W), int32.
+
+    Raises:
+        ValueError: If an RLE is damaged.
     """
     canvas = np.zeros(size[0] * size[1], dtype=np.int32)
     for number, rle in enumerate(rles, 1):
-        runs = run_lengths(rle["counts"])
+        runs = _runs(rle, size, names[number - 1] if names else f"mask {number - 1}")
         ends = np.cumsum(runs)
         lengths, starts = runs[1::2], ends[0::2][: len(runs) // 2]
         offsets = np.cumsum(lengths) - lengths
@@ -43,14 +69,14 @@ def paint_masks(masks: Any, order: np.ndarray, size: tuple[int, int], owner: str
         owner: Named in errors.
 
     Raises:
-        ValueError: If a mask has another size, or an array is not (n, H, W).
+        ValueError: If a mask has another size or is damaged, or an array is not (n, H, W).
     """
     if hasattr(masks, "to_ndarray"):
         masks = masks.to_ndarray()
     if isinstance(masks, Sequence):
         rles = encode_masks([masks[i] for i in order], size, owner)
         number = np.concatenate([[0], order + 1]).astype(np.int32)
-        return number[paint_rles(rles, size)]
+        return number[paint_rles(rles, size, [f"Mask {i} of {owner}" for i in order])]
     masks = to_numpy(masks)
     if len(masks) and masks.shape[1:] != tuple(size):
         raise ValueError(
@@ -75,34 +101,26 @@ def paint_objects(
     Returns:
         A map (H, W) with 1 + the position of the object, and the pixels (H, W), boolean, of crowd
         regions outside the objects.
+
+    Raises:
+        ValueError: If an RLE is damaged; names the annotation.
     """
-    singles = [i for i, o in enumerate(objects) if not o["iscrowd"]]
+    names = [f"annotation {o.get('id', f'at position {i}')}" for i, o in enumerate(objects)]
     rles = [o["segmentation"] for o in objects]
-    areas = [run_lengths(rles[i]["counts"])[1::2].sum() for i in singles]
+    crowds = [i for i, o in enumerate(objects) if o["iscrowd"]]
+    singles = [i for i, o in enumerate(objects) if not o["iscrowd"]]
+    areas = [mask_area(_runs(rles[i], size, names[i])) for i in singles]
     order = np.array(singles, dtype=np.int64)[np.argsort(np.negative(areas), kind="stable")]
-    number = np.concatenate([[0], order + 1]).astype(np.int32)
-    canvas = number[paint_rles([rles[i] for i in order], size)]
-    crowds = paint_rles([rle for rle, o in zip(rles, objects, strict=True) if o["iscrowd"]], size)
-    return canvas, (crowds > 0) & (canvas == 0)
+
+    def paint(chosen: Sequence[int]) -> np.ndarray:
+        return paint_rles([rles[i] for i in chosen], size, [names[i] for i in chosen])
+
+    canvas = np.concatenate([[0], order + 1]).astype(np.int32)[paint(order)]
+    return canvas, (paint(crowds) > 0) & (canvas == 0)
 
 
-def run_lengths(counts: str | bytes) -> np.ndarray:
-    """Decode the compressed counts of a COCO RLE: lengths of runs of 0, 1, 0, 1, ... pixels.
-
-    The format is that of the COCO API (Lin et al. 2014, ``rleFrString``): numbers in groups of five
-    bits, least significant first, bit six says that another group follows; from the fourth number
-    on, the difference to the number two before is stored.
-    """
-    codes = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, dtype=np.uint8)
-    codes = codes.astype(np.int64) - 48
-    last = (codes & 32) == 0
-    first = np.flatnonzero(np.concatenate([[True], last[:-1]])) if len(codes) else np.zeros(0, int)
-    length = np.diff(np.append(first, len(codes)))
-    place = np.arange(len(codes)) - np.repeat(first, length)
-    values = np.add.reduceat((codes & 31) << (5 * place), first) if len(codes) else codes
-    # The sign is in bit five of the last group.
-    negative = (codes[last] & 16) != 0
-    values = np.where(negative, values - (np.int64(1) << (5 * length)), values)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
+def _runs(rle: Rle, size: tuple[int, int], name: str) -> np.ndarray:
+    try:
+        return check_counts(rle["counts"], size[0] * size[1])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
+from attnseg.evaluation.cell_metric import CellMetric
 from attnseg.evaluation.submission.cityscapes import CATEGORIES
 from attnseg.evaluation.submission.formats import pack, validate
 from attnseg.evaluation.submission.png import png_bytes
@@ -238,6 +240,11 @@ def test_names_and_surplus_files(kind, semantic, ade20k, cells, edit_zip, tmp_pa
     known = Target("format", None, target.categories)
     kinds = [e.kind for e in validate(kind, tmp_path / "x.zip", known).errors]
     assert "file whose name is not as the server asks" in kinds
+    edit_zip(path, tmp_path / "z.zip", {".": b""})
+    with zipfile.ZipFile(tmp_path / "z.zip", "a") as file:
+        file.writestr(zipfile.ZipInfo(""), b"")
+    (error,) = validate(kind, tmp_path / "z.zip", target).errors
+    assert (error.kind, error.examples) == ("member without a file name", ["'.'", "''"])
     edit_zip(path, tmp_path / "y.zip", dict.fromkeys(zipfile.ZipFile(path).namelist()))
     kinds = [e.kind for e in validate(kind, tmp_path / "y.zip", known).errors]
     assert kinds == ["no prediction at all"]
@@ -303,6 +310,37 @@ def test_overlapping_cells_and_their_scores(predict, tmp_path: Path) -> None:
             ids = tifffile.imread(io.BytesIO(file.read("x_label.tiff")))
         rows = [[1, 1, 1, 2, 2, last], [1, 3, 1, 2, 2, last], [1, 1, 1, 2, 2, last]]
         assert ids.tolist() == rows
+
+
+@pytest.mark.parametrize("things", [None, ["cell"]])
+def test_packed_cells_are_those_that_the_metric_measures(things, predict, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    masks = np.zeros((40, 50, 70), bool)
+    for mask in masks:
+        y, x = rng.integers(0, 40), rng.integers(0, 60)
+        mask[y : y + 12, x : x + 12] = True
+    # Ties, and a float32 score that is a little below 0.7 as a float64.
+    scores = torch.from_numpy(rng.choice([0.3, 0.7, 0.8], 40).astype(np.float32))
+    labels = torch.from_numpy(rng.integers(0, 2, 40))
+    sample = {
+        "img_path": "x.tif",
+        "ori_shape": (50, 70),
+        "pred_instances": {"masks": torch.from_numpy(masks), "labels": labels, "scores": scores},
+        # Other cells: instances come first.
+        "pred_panoptic_seg": {"sem_seg": torch.full((50, 70), 5000)},
+    }
+    saved = predict(tmp_path / "p", [sample], ["cell", "dirt"], things)
+    pack("cellseg", saved, Target("saved", None), tmp_path / "c.zip", min_score=0.7)
+    with zipfile.ZipFile(tmp_path / "c.zip") as file:
+        ids = tifffile.imread(io.BytesIO(file.read("x_label.tiff")))
+    packed = np.stack([ids == value for value in range(1, ids.max() + 1)])
+    sample["gt_instances"] = {"masks": packed, "labels": np.zeros(len(packed), int)}
+    metric = CellMetric(score_thr=0.7, iou_thresholds=[1.0])
+    metric.dataset_meta = {"classes": ("cell", "dirt"), "thing_classes": things}
+    metric.process(None, [sample])
+    values = metric.evaluate(1)
+    assert len(packed) > 5
+    assert values["cell/AJI"] == values["cell/F1"] == 1.0
 
 
 def test_predictions_that_do_not_fit(cityscapes, semantic, ade20k, predict, tmp_path) -> None:

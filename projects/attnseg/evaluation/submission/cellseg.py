@@ -14,6 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from attnseg.coco_files import relabel
+from attnseg.evaluation.label_maps import paint_masks, painting_order
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.saved import OFFSET, SavedImage, SavedPredictions
@@ -40,11 +41,12 @@ def pack(
 ) -> None:
     """Write the label map of each image.
 
-    The cells are the things of the panoptic map, where there is one. Otherwise the instances are
-    painted in the order of their scores, so that of two that overlap the surer one is on top.
+    The cells are those that ``attnseg.CellMetric`` measures with ``score_thr`` equal to
+    ``min_score``: the instances, painted in the order of their scores, so that of two that overlap
+    the surer one is on top; or the things of the panoptic map of a model that gives only that.
 
     Args:
-        saved: Predictions with panoptic maps or instances.
+        saved: Predictions with instances or panoptic maps.
         target: Images.
         archive: Zip file.
         stem: Not part of any name in this format.
@@ -54,10 +56,10 @@ def pack(
         ValueError: If the predictions do not fit the target.
     """
     for name, _, image in pair_images(saved, target, image_stem):
-        if "panoptic" in image.parts:
-            ids = _from_panoptic(saved.panoptic(image), saved.things)
-        elif "instances" in image.parts:
+        if "instances" in image.parts:
             ids = _from_instances(saved, image, min_score)
+        elif "panoptic" in image.parts:
+            ids = _from_panoptic(saved.panoptic(image), saved.things)
         else:
             saved.require("instances")
         present = np.unique(ids)
@@ -78,11 +80,9 @@ def _from_instances(
     saved: SavedPredictions, image: SavedImage, min_score: float
 ) -> NDArray[np.int32]:
     found = saved.instances(image)
-    ids = np.zeros(image.size, dtype=np.int32)
-    for index in np.argsort(found.scores, kind="stable").tolist():
-        if found.scores[index] >= min_score and saved.things[int(found.labels[index])]:
-            ids[found.mask(index)] = index + 1
-    return ids
+    things = np.flatnonzero(saved.things)
+    order = painting_order(found.scores, found.labels, things, min_score)
+    return paint_masks(found.masks, order, image.size, f"image '{image.name}'")
 
 
 def validate(archive: ZipReader, target: Target, stem: str, findings: Findings) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from attnseg.evaluation.rle import mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
-from attnseg.evaluation.submission.rle import mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions
 from attnseg.evaluation.submission.target import Target, TargetImage, category_ids, pair_images
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as tools
 
+from attnseg.evaluation.rle import decode_mask, mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission import json_stream
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
-from attnseg.evaluation.submission.rle import decode_mask, mask_area, mask_box, run_lengths
 
 MASKS = [
     np.zeros((3, 5), bool),
@@ -52,7 +52,11 @@ def test_agrees_with_pycocotools(mask: np.ndarray) -> None:
         ({"size": [2, 3], "counts": "3é"}, "characters"),
         ({"size": [2, 3], "counts": 6}, "type int"),
         ({"size": [2, 3], "counts": [6.0]}, "whole numbers"),
-        ({"size": [2, 3], "counts": [7, -1]}, "runs of 6"),
+        ({"size": [2, 3], "counts": [7, -1]}, "run of 7 pixels, the mask has 6"),
+        ({"size": [2, 3], "counts": [-1, 6]}, "run of -1 pixels"),
+        ({"size": [2, 3], "counts": [10**30]}, "run of 10{30} pixels, the mask has 6"),
+        # Their sum is 6 modulo 2^64.
+        ({"size": [2, 3], "counts": [*[1 << 62] * 4, 6]}, "run of 4611686018427387904 pixels"),
     ],
 )
 def test_damaged(rle: Any, message: str) -> None:
