@@ -145,6 +145,12 @@ def test_panoptic_prediction(evaluate) -> None:
     sample["pred_panoptic_seg"] = {"sem_seg": torch.from_numpy(labels)[None]}
     values = evaluate(CellMetric(), ("cell", "ground"), [sample], thing_classes=("cell",))
     assert set(values.values()) == {1.0}
+    # Bytes hold instance 0 of each class.
+    labels = np.where(TRUTH == 2, 0, 1).astype(np.uint8)
+    small = sample | {"pred_panoptic_seg": {"sem_seg": torch.from_numpy(labels)[None]}}
+    values = evaluate(CellMetric(), ("cell", "ground"), [small], thing_classes=("cell",))
+    assert values["Precision"] == 1.0
+    assert values["Recall"] == 0.25
     sample["pred_panoptic_seg"] = {"sem_seg": torch.from_numpy(labels[:, 1:])[None]}
     with pytest.raises(ValueError, match=r"img_id 1.*\(20, 29\).*\(20, 30\)"):
         evaluate(CellMetric(), ("cell", "ground"), [sample], thing_classes=("cell",))

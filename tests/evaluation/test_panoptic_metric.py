@@ -83,6 +83,18 @@ def test_void_values_of_the_prediction(two_images, evaluate, void: int) -> None:
     assert values["PQ"] == values["SQ"] == values["RQ"] == 0.0
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32])
+def test_small_integer_types_of_the_prediction(two_images, evaluate, dtype: type) -> None:
+    # One nucleus in place of two, on sky; values below 256 are stuff or a thing's instance 0.
+    values = np.full((6, 8), VOID)
+    values[3, :4], values[4:] = 0, 1
+    for metric in (PanopticMetric, SemanticMetric, BoundaryMetric):
+        wide = evaluate(metric(**two_images), CLASSES, [_sample(1, values)], **META)
+        small = evaluate(metric(**two_images), CLASSES, [_sample(1, values.astype(dtype))], **META)
+        assert small == wide
+    assert wide["mBoundaryIoU"] > 0
+
+
 def test_only_void_is_nan(two_images, evaluate) -> None:
     samples = [_sample(2, np.full((3, 5), VOID))]
     values = evaluate(PanopticMetric(**two_images), CLASSES, samples, **META)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmdet.structures import INSTANCE_OFFSET
 
 from attnseg.evaluation.base import (
     ImageEntry,
@@ -26,7 +25,7 @@ from attnseg.evaluation.functional.cells import (
 )
 from attnseg.evaluation.instance_truth import InstanceTruth, sample_objects
 from attnseg.evaluation.label_maps import paint_masks, paint_objects, painting_order
-from attnseg.evaluation.predictions import check_labels, class_map, is_void
+from attnseg.evaluation.predictions import check_labels, class_map, split_panoptic
 from attnseg.evaluation.scores.cells import threshold_name
 from attnseg.registry import METRICS
 
@@ -178,9 +177,7 @@ class CellMetric(PerImageMetric):
                 )
             # Shifted, so that instance 0 of class 0 is told from the background.
             ids, index = compact(values.astype(np.int64) + 1)
-            labels = (ids - 1) % INSTANCE_OFFSET
-            void = is_void(labels, num_classes, sample["pred_panoptic_seg"].get("ignore_index"))
-            check_labels(labels, void, num_classes, sample)
+            labels, void = split_panoptic(ids - 1, num_classes, sample)
             keep = np.concatenate([[False], ~void & np.isin(labels, things)])
             return np.where(keep[index], index, 0), labels
         if pred.get("masks") is None:
@@ -191,7 +188,7 @@ class CellMetric(PerImageMetric):
                 f"'pred_instances' of {owner} has {len(pred['masks'])} masks, {len(labels)} labels "
                 f"and {len(scores)} scores; expected as many of each."
             )
-        check_labels(labels, np.zeros(labels.shape, dtype=bool), num_classes, sample)
+        check_labels(labels, None, num_classes, sample)
         order = painting_order(scores, labels, things, self.score_thr)
         return paint_masks(pred["masks"], order, size, owner), labels
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from mmdet.structures import INSTANCE_OFFSET
 
 from attnseg.evaluation.base import describe_image
 from attnseg.evaluation.panoptic_truth import PanopticTruth
-from attnseg.evaluation.predictions import check_labels, class_map, is_void
+from attnseg.evaluation.predictions import class_map, find_void, split_panoptic
 
 
 class ClassMaps:
@@ -94,16 +93,14 @@ class ClassMaps:
         return pred, label
 
     def _prediction(self, sample: Mapping[str, Any]) -> np.ndarray:
-        pred, source = class_map(sample, "pred_sem_seg"), "pred_sem_seg"
-        if pred is None:
-            pred, source = class_map(sample, "pred_panoptic_seg"), "pred_panoptic_seg"
-            if pred is None:
-                raise KeyError(
-                    f"{describe_image(sample)} has neither 'pred_sem_seg' nor "
-                    f"'pred_panoptic_seg': {self.metric} needs a model that predicts one."
-                )
-            pred = pred % INSTANCE_OFFSET
-        own_void = sample[source].get("ignore_index")
-        void = is_void(pred, self.num_classes, self.ignore_index, own_void)
-        check_labels(pred, void, self.num_classes, sample)
-        return pred
+        pred = class_map(sample, "pred_sem_seg")
+        if pred is not None:
+            find_void(pred, self.num_classes, sample, "pred_sem_seg", self.ignore_index)
+            return pred
+        values = class_map(sample, "pred_panoptic_seg")
+        if values is None:
+            raise KeyError(
+                f"{describe_image(sample)} has neither 'pred_sem_seg' nor 'pred_panoptic_seg': "
+                f"{self.metric} needs a model that predicts one."
+            )
+        return split_panoptic(values, self.num_classes, sample, self.ignore_index)[0]

@@ -22,6 +22,7 @@ from attnseg.evaluation.functional.average_precision import (
 from attnseg.evaluation.functional.matching import ImageMatches, area_limits, match_image
 from attnseg.evaluation.instance_truth import InstanceTruth, Record, sample_objects, xywh
 from attnseg.evaluation.masks import encode_masks, mask_areas
+from attnseg.evaluation.predictions import check_labels
 from attnseg.registry import METRICS
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -134,7 +135,8 @@ class CocoInstanceMetric(PerImageMetric):
             else:
                 size = (int(sample["ori_shape"][0]), int(sample["ori_shape"][1]))
                 objects = sample_objects(sample, size, self.iou_type, owner)
-                self._check_labels([o["category_id"] for o in objects], f"The truth of {owner}")
+                true = np.array([o["category_id"] for o in objects], dtype=np.int64)
+                check_labels(true, None, len(self.class_names), sample, "truth")
                 objects = [o for o in objects if o["category_id"] in labels.values()]
             detections = self._detections(sample, size, set(labels.values()), owner)
             matches = match_image(
@@ -158,8 +160,8 @@ class CocoInstanceMetric(PerImageMetric):
         pred = sample.get("pred_instances")
         if pred is None:
             raise KeyError(f"{owner} has no 'pred_instances': the model predicts no instances.")
-        labels, scores = (to_numpy(pred[k]).ravel().tolist() for k in ("labels", "scores"))
-        self._check_labels(labels, f"The prediction of {owner}")
+        labels, scores = (to_numpy(pred[k]).ravel() for k in ("labels", "scores"))
+        check_labels(labels, None, len(self.class_names), sample)
         if np.isnan(scores).any():
             raise ValueError(
                 f"The prediction of {owner} has a score that is NaN: detections cannot be sorted. "
@@ -185,17 +187,9 @@ class CocoInstanceMetric(PerImageMetric):
             )
         return [
             {"category_id": label, "score": score, "iscrowd": 0, **region}
-            for label, score, region in zip(labels, scores, regions, strict=True)
+            for label, score, region in zip(labels.tolist(), scores.tolist(), regions, strict=True)
             if label in things
         ]
-
-    def _check_labels(self, labels: Sequence[int], what: str) -> None:
-        wrong = [label for label in labels if not 0 <= label < len(self.class_names)]
-        if wrong:
-            raise ValueError(
-                f"{what} has label {wrong[0]}, but the data set has {len(self.class_names)} "
-                "classes: do the data set and the head have the same ones?"
-            )
 
     def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
         """Join the matches of the images, see `attnseg.evaluation.scores.instances`."""

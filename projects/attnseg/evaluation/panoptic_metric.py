@@ -20,7 +20,7 @@ from attnseg.evaluation.functional.panoptic_quality import (
     pq_statistics,
 )
 from attnseg.evaluation.panoptic_truth import PanopticTruth
-from attnseg.evaluation.predictions import check_labels, class_map, is_void
+from attnseg.evaluation.predictions import class_map, split_panoptic
 from attnseg.registry import METRICS
 
 
@@ -82,11 +82,8 @@ class PanopticMetric(PerImageMetric):
                     f"{describe_image(sample)} has no 'pred_panoptic_seg': PanopticMetric needs a "
                     "model that predicts panoptic maps."
                 )
-            void_label = sample["pred_panoptic_seg"].get("ignore_index")
             values = np.unique(pred)
-            labels = values % INSTANCE_OFFSET
-            void = is_void(labels, num_classes, void_label)
-            check_labels(labels, void, num_classes, sample)
+            labels, void = split_panoptic(values, num_classes, sample)
             segments = {
                 int(value): Segment(int(label))
                 for value, label in zip(values[~void], labels[~void], strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from mmdet.structures import INSTANCE_OFFSET
 
 from attnseg.evaluation.base import describe_image, to_numpy
 
@@ -34,6 +35,45 @@ def class_map(sample: Mapping[str, Any], field: str) -> np.ndarray | None:
     return value
 
 
+def split_panoptic(
+    values: np.ndarray, num_classes: int, sample: Mapping[str, Any], *others: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels, int64, of panoptic values, and where they mean void.
+
+    Args:
+        values: mmdet's label + 1000 * instance, integers of any type and shape.
+        num_classes: Number of classes C, which means void itself.
+        sample: The data sample, which may have an ``ignore_index`` of its own, and for errors.
+        *others: More labels that mean void where they are no class.
+
+    Raises:
+        ValueError: If a label is neither a class nor void.
+    """
+    # A byte cannot even hold the offset.
+    labels = values.astype(np.int64) % INSTANCE_OFFSET
+    return labels, find_void(labels, num_classes, sample, "pred_panoptic_seg", *others)
+
+
+def find_void(
+    labels: np.ndarray, num_classes: int, sample: Mapping[str, Any], field: str, *others: int | None
+) -> np.ndarray:
+    """Say where predicted labels mean void; arguments as in `split_panoptic`.
+
+    Args:
+        labels: Integers of any type and shape.
+        num_classes: Number of classes C.
+        sample: The data sample.
+        field: Where in the sample the labels are from.
+        *others: More labels that mean void.
+
+    Raises:
+        ValueError: If a label is neither a class nor void.
+    """
+    void = is_void(labels, num_classes, sample[field].get("ignore_index"), *others)
+    check_labels(labels, void, num_classes, sample)
+    return void
+
+
 def is_void(labels: np.ndarray, num_classes: int, *others: int | None) -> np.ndarray:
     """Say where predicted labels mean void: the number of classes, 255 or one of ``others``.
 
@@ -44,17 +84,29 @@ def is_void(labels: np.ndarray, num_classes: int, *others: int | None) -> np.nda
 
 
 def check_labels(
-    labels: np.ndarray, void: np.ndarray, num_classes: int, sample: Mapping[str, Any]
+    labels: np.ndarray,
+    void: np.ndarray | None,
+    num_classes: int,
+    sample: Mapping[str, Any],
+    what: str = "prediction",
 ) -> None:
     """Refuse labels that are neither a class nor void.
+
+    Args:
+        labels: Integers of any shape.
+        void: Where they mean void; None where nothing does.
+        num_classes: Number of classes C.
+        sample: The data sample, for the error.
+        what: 'prediction' or 'truth', for the error.
 
     Raises:
         ValueError: If there is one.
     """
-    wrong = labels[~void & ((labels < 0) | (labels >= num_classes))]
+    outside = (labels < 0) | (labels >= num_classes)
+    wrong = labels[outside if void is None else outside & ~void]
     if wrong.size:
         raise ValueError(
-            f"The prediction of {describe_image(sample)} has label {wrong.flat[0]}, but the data "
-            f"set has {num_classes} classes (0..{num_classes - 1}): does the head have the same "
-            "number of classes?"
+            f"The {what} of {describe_image(sample)} has label {wrong.flat[0]}, but the data set "
+            f"has {num_classes} classes (0..{num_classes - 1}): do the data set and the head have "
+            "the same ones?"
         )
