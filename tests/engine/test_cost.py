@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel, BaseTTAModel
+from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
-from attnseg.engine.cost import ForwardMeter, count_image, first_image, unwrapped
+from attnseg.engine.cost import ForwardMeter, count_image, first_image, require_whole, unwrapped
 from attnseg.engine.forward import raw_forward
 
 
@@ -134,3 +135,24 @@ def test_peak_memory_of_a_gpu() -> None:
     torch.cuda.reset_peak_memory_stats()
     held = torch.empty(64 * 2**20, dtype=torch.uint8, device="cuda")
     assert peak_memory_mib("cuda") >= held.numel() / 2**20
+
+
+def test_a_model_that_may_be_sharded_is_not_run_by_one_process() -> None:
+    @MODEL_WRAPPERS.register_module(force=True)
+    class ShardingWrapper(nn.Module):
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+    net = nn.Conv2d(1, 1, 1)
+    assert require_whole(net) and require_whole(nn.DataParallel(net))
+    replicated = nn.parallel.DistributedDataParallel.__new__(nn.parallel.DistributedDataParallel)
+    nn.Module.__init__(replicated)
+    replicated.module = net
+    assert require_whole(replicated)
+    try:
+        for wrapped in (ShardingWrapper(net), nn.DataParallel(ShardingWrapper(net))):
+            with pytest.raises(RuntimeError, match="ShardingWrapper may have spread it"):
+                require_whole(wrapped)
+    finally:
+        MODEL_WRAPPERS.module_dict.pop("ShardingWrapper")

@@ -51,6 +51,7 @@ def test_annotation_file(tmp_path: Path) -> None:
         "hash": hashlib.sha256(b"{}").hexdigest(),
         "images": 3,
         "classes": None,
+        "things": None,
     }
 
 
@@ -61,6 +62,9 @@ def test_classes_are_named(tmp_path: Path) -> None:
     for given, expected in ((("cat", "dog"), ["cat", "dog"]), ("cat", ["cat"]), ((), [])):
         data.metainfo = {"classes": given}
         assert describe_data(data)["classes"] == expected
+        assert describe_data(data)["things"] is None
+        data.metainfo = {"classes": ("sky", "cat", "dog"), "thing_classes": given}
+        assert describe_data(data)["things"] == expected
 
 
 def test_label_maps_by_name_and_content(maps: Path) -> None:
@@ -105,6 +109,7 @@ def test_several_and_wrapped_data_sets(tmp_path: Path) -> None:
         "hash": hashlib.sha256(joined).hexdigest(),
         "images": 6,
         "classes": None,
+        "things": None,
     }
 
 
@@ -118,4 +123,5 @@ def test_what_is_not_known_is_none(tmp_path: Path) -> None:
         "hash": None,
         "images": 2,
         "classes": None,
+        "things": None,
     }

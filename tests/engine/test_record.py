@@ -2,136 +2,21 @@
 
 import errno
 import json
-import os
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mmengine.evaluator import BaseMetric
-from mmengine.model import BaseModel
-from mmengine.registry import METRICS, MODELS
-from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
-from torch import nn
 
 from attnseg import _atomic
 from attnseg.engine import provenance, run_record
 from attnseg.engine.hooks import record as record_module
-from attnseg.evaluation.bootstrap import Interval
 from attnseg.file_hash import file_hash
-from attnseg.per_image import ImageRef, PerImageTable, read_tables
+from attnseg.per_image import read_tables
+from tests.engine.recorded import HOOK, MACS, PARAMS, Own, make_runner, records_in
 
-PARAMS, MACS = 3 * 4 * 9 + 8, 3 * 4 * 9 * 16
-
-
-@MODELS.register_module(force=True)
-class RecordNet(BaseModel):
-    """Random in training, normalising, and 4x4 pixels small."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(4)
-        self.drop = nn.Dropout(0.5)
-
-    def forward(self, inputs: list, data_samples: list, mode: str = "tensor") -> object:
-        maps = self.drop(self.norm(self.conv(torch.stack(list(inputs)))))
-        if mode == "loss":
-            return {"loss": (maps * torch.rand(1) + random.random()).mean()}
-        return data_samples if mode == "predict" else maps
-
-
-@METRICS.register_module(force=True)
-class Own(BaseMetric):
-    """A metric with settings, intervals and statistics."""
-
-    settings = {"limit": 0.5, "classes": ("a",)}
-    table = None
-
-    def process(self, data_batch: object, data_samples: list) -> None:
-        self.results.extend(data_samples)
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        images = tuple(ImageRef(i, "") for i in range(len(results)))
-        arrays = {"n": np.arange(len(results))}
-        self.table = PerImageTable("Own", "own", self.settings, ("a",), images, arrays)
-        return {"third": len(results) / 3, "undefined": float("nan")}
-
-    def intervals(self, resamples: int, level: float, seed: int) -> dict[str, Interval]:
-        nan = float("nan")
-        return {
-            "own/third": Interval(0.0, level, resamples),
-            "own/undefined": Interval(nan, nan, nan),
-            "own/IoU/a": Interval(0.5, 0.25, 0.75),
-        }
-
-
-@METRICS.register_module(force=True)
-class Foreign(BaseMetric):
-    """A metric as others write them."""
-
-    def __init__(self, ann_file: str = "", thresholds: tuple = (), **kwargs: object) -> None:
-        super().__init__(**kwargs)
-
-    def process(self, data_batch: object, data_samples: list) -> None:
-        self.results.append(1)
-
-    def compute_metrics(self, results: list) -> dict[str, object]:
-        return {"score": torch.tensor(2.5), "text": "good"}
-
-
-def _loader(total: int, batch_size: int = 2) -> dict:
-    def collate(batch: list[int]) -> dict:
-        samples = [BaseDataElement(metainfo={"img_id": index}) for index in batch]
-        images = [torch.full((3, 4, 4), float(index)) for index in batch]
-        return {"inputs": images, "data_samples": samples}
-
-    return {
-        "dataset": list(range(total)),
-        "batch_size": batch_size,
-        "sampler": {"type": "DefaultSampler", "shuffle": False},
-        "collate_fn": collate,
-    }
-
-
-EPOCHS = {"by_epoch": True, "max_epochs": 2}
-HOOK = {"type": "attnseg.RecordHook", "resamples": 10}
-
-
-def _runner(folder: Path, hooks: tuple = (HOOK,), evaluator: Any = None, **more: object) -> Runner:
-    evaluator = evaluator or {"type": "Own", "prefix": "own"}
-    settings = {
-        "model": {"type": "RecordNet"},
-        "work_dir": str(folder),
-        "train_dataloader": _loader(6),
-        "train_cfg": EPOCHS,
-        "optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.1}},
-        "val_dataloader": _loader(8),
-        "val_cfg": {},
-        "val_evaluator": evaluator,
-        "test_dataloader": _loader(10),
-        "test_cfg": {},
-        "test_evaluator": evaluator,
-        "randomness": {"seed": 3},
-        "default_scope": "mmengine",
-        "custom_hooks": [{"type": "attnseg.ResultHook"}, *hooks],
-        **more,
-    }
-    named = {k: v for k, v in settings.items() if k in ("val_evaluator", "test_evaluator", "model")}
-    name = f"record_{folder.name}_{len(os.listdir(folder)) if folder.is_dir() else 0}"
-    return Runner(**settings, cfg={**named, "work_dir": str(folder)}, experiment_name=name)
-
-
-def _records(folder: Path) -> list[dict]:
-    paths = sorted(folder.glob("*_*/record*.json"), key=lambda path: (len(path.name), path))
-    return [json.loads(path.read_text()) for path in paths]
-
-
-NUMBER = (int, float)
 SCHEMA = {
     "schema": int,
     "id": str,
@@ -140,12 +25,12 @@ SCHEMA = {
     "finished": str,
     "name": str,
     "work_dir": str,
-    "config": {"file": None, "hash": str},
+    "config": {"file": None, "hash": str, "init": None},
     "checkpoint": {"file": str, "sha256": str, "config_hash": str},
     "git": {"revision": str, "dirty": bool},
     "data": {
         **{"type": str, "split": None, "annotations": None, "hash": None, "images": int},
-        "classes": None,
+        **{"classes": None, "things": None},
     },
     "evaluators": list,
     "metrics": dict,
@@ -193,10 +78,10 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_record, "git_state", lambda *files: found)
 
 
-def test_training_and_test_leave_complete_records(tmp_path: Path, repository: None) -> None:
-    runner = _runner(tmp_path)
+def test_training_and_test_leave_completerecords_in(tmp_path: Path, repository: None) -> None:
+    runner = make_runner(tmp_path)
     runner.train()
-    (record,) = _records(tmp_path)
+    (record,) = records_in(tmp_path)
     _check(record, SCHEMA)
     assert (record["mode"], record["seed"], record["iter"], record["epoch"]) == ("train", 3, 6, 2)
     started, finished = (datetime.fromisoformat(record[key]) for key in ("started", "finished"))
@@ -221,9 +106,9 @@ def test_training_and_test_leave_complete_records(tmp_path: Path, repository: No
     last = tmp_path / "epoch_2.pth"
     assert record["checkpoint"]["sha256"] == file_hash(last)
 
-    tester = _runner(tmp_path / "test", load_from=str(last), randomness={"seed": 9})
+    tester = make_runner(tmp_path / "test", load_from=str(last), randomness={"seed": 9})
     tester.test()
-    (tested,) = _records(tmp_path / "test")
+    (tested,) = records_in(tmp_path / "test")
     _check(tested, SCHEMA)
     assert tested["metrics"]["own/third"]["value"] == 10 / 3
     # What belongs to the weights is that of their training.
@@ -233,10 +118,10 @@ def test_training_and_test_leave_complete_records(tmp_path: Path, repository: No
 
 
 def test_statistics_lie_beside_the_result_and_beside_the_record(tmp_path: Path) -> None:
-    runner = _runner(tmp_path)
+    runner = make_runner(tmp_path)
     runner.train()
     runner.test()
-    train, test = _records(tmp_path)
+    train, test = records_in(tmp_path)
     folder = next(tmp_path.glob("*_*/record.json")).parent
     latest = read_tables(tmp_path / "per_image.npz")["own"]
     assert len(latest.images) == 10
@@ -245,19 +130,19 @@ def test_statistics_lie_beside_the_result_and_beside_the_record(tmp_path: Path) 
     for record, total in ((train, 8), (test, 10)):
         assert len(read_tables(folder / record["per_image"])["own"].images) == total
     # A metric without statistics does not keep those of an earlier evaluation.
-    _runner(tmp_path, evaluator={"type": "Foreign"}).test()
+    make_runner(tmp_path, evaluator={"type": "Foreign"}).test()
     assert not (tmp_path / "per_image.npz").exists()
     assert len(read_tables(folder / "per_image.npz")["own"].images) == 8
 
 
 def test_a_second_run_in_the_same_second_keeps_the_first_record(tmp_path: Path) -> None:
-    runner = _runner(tmp_path)
+    runner = make_runner(tmp_path)
     for total in (1, 2, 3):
         before = {path: path.read_bytes() for path in tmp_path.glob("*_*/record*.json")}
         runner.test()
-        assert len(_records(tmp_path)) == total
+        assert len(records_in(tmp_path)) == total
         assert all(path.read_bytes() == content for path, content in before.items())
-    assert len({record["id"] for record in _records(tmp_path)}) == 3
+    assert len({record["id"] for record in records_in(tmp_path)}) == 3
 
 
 def test_a_foreign_metric_has_values_and_its_config_for_settings(tmp_path: Path) -> None:
@@ -272,8 +157,8 @@ def test_a_foreign_metric_has_values_and_its_config_for_settings(tmp_path: Path)
         },
         {"type": "Own", "prefix": "own"},
     ]
-    _runner(tmp_path / "run", evaluator=evaluator).test()
-    (record,) = _records(tmp_path / "run")
+    make_runner(tmp_path / "run", evaluator=evaluator).test()
+    (record,) = records_in(tmp_path / "run")
     assert record["metrics"]["score"] == {"value": 2.5, "low": None, "high": None}
     assert record["metrics"]["text"] == {"value": None, "low": None, "high": None}
     assert record["evaluators"][0] == {
@@ -289,27 +174,27 @@ def test_without_intervals_and_without_validation(tmp_path: Path) -> None:
     none = {"val_dataloader": None, "val_cfg": None}
     iterations = {"by_epoch": False, "max_iters": 3}
     settings = {"hooks": (hook,), "train_cfg": iterations, **none}
-    runner = _runner(tmp_path, **settings, val_evaluator=None)
+    runner = make_runner(tmp_path, **settings, val_evaluator=None)
     runner.train()
-    (record,) = _records(tmp_path)
+    (record,) = records_in(tmp_path)
     assert record["metrics"] == {} and record["evaluators"] == [] and record["per_image"] is None
     assert record["data"] is None and record["intervals"] is None and record["iter"] == 3
     # Counted on an image of the training instead.
     assert record["cost"]["macs"] == MACS and record["cost"]["latency_ms_p50"] is None
     runner.test()
-    tested = _records(tmp_path)[1]
+    tested = records_in(tmp_path)[1]
     assert tested["intervals"] is None and tested["metrics"]["own/third"]["low"] is None
 
 
 def test_iterations_with_validation(tmp_path: Path) -> None:
     loop = {"by_epoch": False, "max_iters": 4, "val_interval": 2}
-    _runner(tmp_path, train_cfg=loop).train()
-    (record,) = _records(tmp_path)
+    make_runner(tmp_path, train_cfg=loop).train()
+    (record,) = records_in(tmp_path)
     assert record["iter"] == 4 and record["cost"]["images_per_second"] > 0
 
 
 def test_the_clock_goes_on_after_a_resume(tmp_path: Path) -> None:
-    _runner(tmp_path).train()
+    make_runner(tmp_path).train()
     checkpoint = torch.load(tmp_path / "epoch_2.pth", weights_only=False)
     checkpoint["meta"]["attnseg"]["training_seconds"] = 1000.0
     torch.save(checkpoint, tmp_path / "known.pth")
@@ -319,8 +204,8 @@ def test_the_clock_goes_on_after_a_resume(tmp_path: Path) -> None:
     for name in ("known", "unknown"):
         longer = {"by_epoch": True, "max_epochs": 3}
         start = {"load_from": str(tmp_path / f"{name}.pth"), "resume": True}
-        _runner(tmp_path / name, train_cfg=longer, **start).train()
-        (record,) = _records(tmp_path / name)
+        make_runner(tmp_path / name, train_cfg=longer, **start).train()
+        (record,) = records_in(tmp_path / name)
         found.append(record["cost"]["training_seconds"])
     assert 1000 < found[0] < 1060
     # The part that is known would be too little.
@@ -328,7 +213,7 @@ def test_the_clock_goes_on_after_a_resume(tmp_path: Path) -> None:
 
 
 def _state(folder: Path, hooks: tuple) -> dict[str, object]:
-    runner = _runner(folder, hooks)
+    runner = make_runner(folder, hooks)
     runner.train()
     metrics = runner.test()
     states = (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist())
@@ -338,7 +223,7 @@ def _state(folder: Path, hooks: tuple) -> dict[str, object]:
 
 def test_the_run_is_the_same_without_the_hook(tmp_path: Path) -> None:
     with_hook = _state(tmp_path / "with", (HOOK,))
-    assert len(_records(tmp_path / "with")) == 2
+    assert len(records_in(tmp_path / "with")) == 2
     assert with_hook == _state(tmp_path / "without", ())
 
 
@@ -354,8 +239,8 @@ def test_what_cannot_be_found_out_is_null(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(run_record.cost, "count_image", fail)
     monkeypatch.setattr(run_record.cost, "peak_memory_mib", fail)
     monkeypatch.setattr(Own, "intervals", fail)
-    _runner(tmp_path).train()
-    (record,) = _records(tmp_path)
+    make_runner(tmp_path).train()
+    (record,) = records_in(tmp_path)
     for name in ("git", "data", "evaluators", "versions", "hardware", "command", "intervals"):
         assert record[name] is None, name
     assert record["config"]["hash"] is None and record["checkpoint"]["sha256"] is None
@@ -369,15 +254,15 @@ def test_what_cannot_be_found_out_is_null(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_no_git_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "_TIMEOUT", 1e-9)
-    _runner(tmp_path).test()
-    (record,) = _records(tmp_path)
+    make_runner(tmp_path).test()
+    (record,) = records_in(tmp_path)
     assert record["git"] is None and record["checkpoint"] is None
 
 
 def test_a_full_disk_fails_by_name_and_keeps_the_old_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = _runner(tmp_path)
+    runner = make_runner(tmp_path)
     runner.test()
     kept = [tmp_path / "result.json", tmp_path / "per_image.npz", *tmp_path.glob("*_*/record.json")]
     before = [path.read_bytes() for path in kept]
@@ -402,20 +287,39 @@ def _is_record(hook: object) -> bool:
 def test_a_shared_folder_gets_copies(tmp_path: Path) -> None:
     hook = {**HOOK, "results_dir": str(tmp_path / "results")}
     for name in ("a", "b"):
-        _runner(tmp_path / name, hooks=(hook,)).test()
+        make_runner(tmp_path / name, hooks=(hook,)).test()
     copies = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")]
-    originals = _records(tmp_path / "a") + _records(tmp_path / "b")
+    originals = records_in(tmp_path / "a") + records_in(tmp_path / "b")
     assert {copy["id"] for copy in copies} == {record["id"] for record in originals}
     for copy in copies:
         assert len(read_tables(tmp_path / "results" / copy["per_image"])["own"].images) == 10
 
 
 def test_validation_alone_leaves_no_record(tmp_path: Path) -> None:
-    _runner(tmp_path).val()
-    assert _records(tmp_path) == [] and (tmp_path / "result.json").is_file()
+    make_runner(tmp_path).val()
+    assert records_in(tmp_path) == [] and (tmp_path / "result.json").is_file()
 
 
 @pytest.mark.parametrize("bad", [{"resamples": -1}, {"level": 1.0}, {"level": 0.0}])
 def test_bad_arguments_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="resamples of at least 0 and a level between 0 and 1"):
         record_module.RecordHook(**bad)
+
+
+def test_a_sharded_model_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sharded(model: object) -> None:
+        raise RuntimeError("Wrapper may have spread it")
+
+    def hang(*args: object) -> None:
+        raise AssertionError("a pass of one process waits for the others")
+
+    monkeypatch.setattr(run_record.cost, "require_whole", sharded)
+    monkeypatch.setattr(run_record.cost, "count_image", hang)
+    make_runner(tmp_path).test()
+    (record,) = records_in(tmp_path)
+    cost = record["cost"]
+    assert cost["params"] is None and cost["macs"] is None and cost["input"] is None
+    assert cost["latency_ms_p50"] > 0
+    (log,) = tmp_path.rglob("*.log")
+    assert "Wrapper may have spread it" in log.read_text()
+    assert "waits for the others" not in log.read_text()

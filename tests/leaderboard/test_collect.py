@@ -63,6 +63,7 @@ def test_runs_without_seed_are_never_averaged(tmp_path: Path) -> None:
         ({"data": {"hash": "b" * 64}}, "annotation hash aaaaaaaaaaaa and bbbbbbbbbbbb"),
         ({"data": {"hash": None}}, "annotation hash aaaaaaaaaaaa and unknown"),
         ({"data": {"images": 39}}, "images 40 and 39"),
+        ({"data": {"things": ["sky"]}}, 'things unknown and ["sky"]'),
         (
             {
                 "evaluators": [
@@ -151,6 +152,22 @@ def test_weights_of_other_training_options_are_another_row(tmp_path: Path) -> No
         plain_run(tmp_path / name, "same", 0.5, seed=0, checkpoint=checkpoint)
     (table,) = tables(tmp_path)
     assert [len(row.runs) for row in table.rows] == [1, 1]
+
+
+@pytest.mark.parametrize("mode", ["test", "train"])
+def test_starting_weights_make_another_row(tmp_path: Path, mode: str) -> None:
+    changes = {"mode": mode, "id": f"20261121_080000-{mode}-1"}
+    for seed in (0, 1):
+        plain_run(tmp_path / "scratch", "same", 0.5, seed, **changes, config={"init": None})
+        plain_run(tmp_path / "tuned", "same", 0.6, seed, **changes, config={"init": "1" * 64})
+    (table,) = tables(tmp_path)
+    assert [[run.seed for run in row.runs] for row in table.rows] == [[0, 1], [0, 1]]
+    # A test in the folder of its training counts as that.
+    if mode == "train":
+        tested = {"id": "20261121_090000-test-2", "config": {"init": None}}
+        plain_run(tmp_path / "tuned", "same", 0.7, 0, **tested)
+        (table,) = tables(tmp_path)
+        assert [[run.seed for run in row.runs] for row in table.rows] == [[0, 1], [0, 1]]
 
 
 def test_a_training_without_a_test_is_ranked_by_its_validation(tmp_path: Path) -> None:

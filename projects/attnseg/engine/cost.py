@@ -111,6 +111,20 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def require_whole(model: nn.Module) -> bool:
+    """Make sure that this process has all weights and can run the model alone; gives True.
+
+    Raises:
+        RuntimeError: A wrapper shards the model: a pass of one process would wait for the others.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        replicated = (BaseTTAModel, nn.DataParallel, nn.parallel.DistributedDataParallel)
+        if not isinstance(model, replicated):
+            raise RuntimeError(f"{type(model).__name__} may have spread it over the processes")
+        model = model.module
+    return True
+
+
 def first_image(batch: Any, views: bool = False) -> list[Any]:
     """A copy of the first image of a batch, as a batch: one for each view of the augmentation.
 

@@ -44,13 +44,14 @@ def describe_data(dataset: Any) -> dict[str, Any]:
         "annotations": "+".join(names) or None,
         "hash": _joined(hashes) if complete else None,
         "images": len(dataset),
-        "classes": _classes(dataset),
+        # The same annotations with fewer classes, or with fewer of them as things, are easier.
+        "classes": _names(dataset, "classes"),
+        "things": _names(dataset, "thing_classes"),
     }
 
 
-def _classes(dataset: Any) -> list[str] | None:
-    """Names of the evaluated classes: the same annotations with fewer of them are easier."""
-    names = (getattr(dataset, "metainfo", None) or {}).get("classes")
+def _names(dataset: Any, key: str) -> list[str] | None:
+    names = (getattr(dataset, "metainfo", None) or {}).get(key)
     if names is None:
         return None
     return [names] if isinstance(names, str) else [str(name) for name in names]

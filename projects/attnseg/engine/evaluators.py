@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from attnseg._atomic import to_plain
 from attnseg.engine.config_hash import type_name
 from attnseg.file_hash import file_hash
+from attnseg.per_image import PerImageTable
 
 METHOD = "image bootstrap, centred percentile"
 SEED = 0
@@ -34,6 +35,17 @@ def attempt(what: str, function: Callable[..., _T], *args: Any) -> _T | None:
         return None
 
 
+def metric_configs(evaluator: Any) -> list[Any]:
+    """What an evaluator's config has for its metrics, one after the other.
+
+    Args:
+        evaluator: As a Runner takes it: a metric, several, or a dict that has them as ``metrics``.
+    """
+    if isinstance(evaluator, Mapping) and "metrics" in evaluator:
+        evaluator = evaluator["metrics"]
+    return list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+
+
 def describe_evaluators(metrics: Sequence[Any], config: Any) -> list[dict[str, Any]]:
     """The ``evaluators`` part of a record.
 
@@ -41,9 +53,9 @@ def describe_evaluators(metrics: Sequence[Any], config: Any) -> list[dict[str, A
 
     Args:
         metrics: The evaluator's metrics.
-        config: Their config: a dict, a list of dicts, or None.
+        config: Their config, in any form that a Runner takes; or None.
     """
-    configs = list(config) if isinstance(config, (list, tuple)) else [config]
+    configs = metric_configs(config)
     if len(configs) != len(metrics):
         configs = [None] * len(metrics)
     return [
@@ -69,21 +81,22 @@ def measured(
     rows = {name: _row(value) for name, value in (values or {}).items()}
     found = False
     for metric in metrics if resamples else ():
-        if not callable(function := getattr(metric, "intervals", None)):
+        if not callable(getattr(metric, "intervals", None)):
             continue
-        bounds = attempt(f"intervals of {type(metric).__name__}", function, resamples, level, SEED)
-        for name, bound in (bounds or {}).items():
+        what = f"intervals of {type(metric).__name__}"
+        bounds = attempt(what, _bounds, metric, resamples, level)
+        for name, (row, low, high) in (bounds or {}).items():
             found = True
-            rows.setdefault(name, _row(bound.value))
-            rows[name].update(low=float(bound.low), high=float(bound.high))
+            rows.setdefault(name, row).update(low=low, high=high)
     how = {"level": level, "resamples": resamples, "seed": SEED, "method": METHOD}
     return rows, how if found else None
 
 
-def tables_of(metrics: Iterable[Any]) -> list[Any]:
+def tables_of(metrics: Iterable[Any]) -> list[PerImageTable]:
     """Per-image statistics of the last evaluation, of the metrics that keep them."""
     tables = (getattr(metric, "table", None) for metric in metrics)
-    return [table for table in tables if table is not None]
+    # A foreign metric may call something else by this name.
+    return [table for table in tables if isinstance(table, PerImageTable)]
 
 
 def predictions_folder(metrics: Sequence[Any]) -> Path | None:
@@ -106,6 +119,16 @@ def _describe(metric: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         "prefix": getattr(metric, "prefix", None) or "",
         "settings": attempt(f"settings of {name}", to_plain, dict(settings)),
         "annotations": attempt(f"annotations of {name}", file_hash, file) if file else None,
+    }
+
+
+def _bounds(
+    metric: Any, resamples: int, level: float
+) -> dict[str, tuple[dict[str, float | None], float, float]]:
+    """Row, low and high by key; fails for what is not of the form of our metrics' intervals."""
+    return {
+        str(name): (_row(bound.value), float(bound.low), float(bound.high))
+        for name, bound in metric.intervals(resamples, level, SEED).items()
     }
 
 

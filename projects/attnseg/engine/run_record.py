@@ -40,6 +40,8 @@ class Observed:
         images_per_second: Of all processes.
         peak_gpu_mib: Highest memory allocated on the GPU.
         loaded: ``meta`` of the checkpoint that was loaded; None if none was.
+        init: SHA-256 of the weights that this training started from, which may be an address
+            instead; None if it drew them. A resumed training has that of its first part.
         training_seconds: Wall time in the training loop, without validation.
     """
 
@@ -53,6 +55,7 @@ class Observed:
     images_per_second: float | None = None
     peak_gpu_mib: float = 0.0
     loaded: Mapping[str, Any] | None = None
+    init: str | None = None
     training_seconds: float | None = 0.0
 
 
@@ -74,6 +77,8 @@ def compose(runner: Runner, seen: Observed, resamples: int, level: float) -> dic
     """
     cfg, file, training = runner.cfg, runner.cfg.filename, seen.mode == "train"
     metrics, meta = metrics_of(seen.loop), seen.loaded or {}
+    # What belongs to the weights is that of the training that made them, where they say it.
+    made_here = training or seen.loaded is None
     evaluator = cfg.get("val_evaluator" if training else "test_evaluator")
     values, how = measured(seen.metrics, metrics, resamples, level)
     return {
@@ -84,15 +89,18 @@ def compose(runner: Runner, seen: Observed, resamples: int, level: float) -> dic
         "finished": _text(datetime.now(timezone.utc)),
         "name": Path(file).stem if file else runner.experiment_name,
         "work_dir": os.path.abspath(runner.work_dir),
-        "config": {"file": file, "hash": seen.config_hash},
+        "config": {
+            "file": file,
+            "hash": seen.config_hash,
+            "init": seen.init if training else left_by_training(meta)["init"],
+        },
         "checkpoint": _checkpoint(runner, seen),
         "git": attempt("git revision", git_state, file, attnseg.__file__),
         "data": attempt("data set", _data, seen.loop),
         "evaluators": attempt("evaluators", describe_evaluators, metrics, evaluator),
         "metrics": values,
         "intervals": how,
-        # Of the training that made the weights, where they say it.
-        "seed": runner.seed if training else meta.get("seed", runner.seed),
+        "seed": runner.seed if made_here else meta.get("seed"),
         "world_size": runner.world_size,
         "tta": isinstance(runner.model, BaseTTAModel),
         "iter": runner.iter if training else meta.get("iter"),
@@ -106,10 +114,20 @@ def compose(runner: Runner, seen: Observed, resamples: int, level: float) -> dic
 
 
 def left_by_training(meta: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``config_hash`` and ``training_seconds`` in the ``meta`` of a checkpoint, or None each."""
+    """``config_hash``, ``init``, ``training_seconds`` in the ``meta`` of a checkpoint, or None."""
     own = (meta or {}).get(META)
     found = own if isinstance(own, Mapping) else {}
-    return {key: found.get(key) for key in ("config_hash", "training_seconds")}
+    return {key: found.get(key) for key in ("config_hash", "init", "training_seconds")}
+
+
+def starting_weights(runner: Runner) -> str | None:
+    """SHA-256 of the file that the runner loaded; the address of what was fetched from elsewhere.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    file = _loaded_file(runner)
+    return file if not file or "://" in file else file_hash(file)
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -122,13 +140,16 @@ def _data(loop: Any) -> dict[str, Any] | None:
 
 def _cost(runner: Runner, seen: Observed) -> dict[str, Any]:
     model = cost.unwrapped(runner.model)
-    counted = attempt("MACs", cost.count_image, model, seen.sample) if seen.sample else None
+    whole = attempt("size and MACs of the model", cost.require_whole, runner.model)
+    counted = None
+    if whole and seen.sample:
+        counted = attempt("MACs", cost.count_image, model, seen.sample)
     device = next((parameter.device.type for parameter in model.parameters()), "cpu")
     seconds = seen.training_seconds
     if seen.mode != "train":
         seconds = left_by_training(seen.loaded)["training_seconds"]
     return {
-        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "params": sum(parameter.numel() for parameter in model.parameters()) if whole else None,
         "macs": counted.macs if counted else None,
         "input": counted.input if counted else None,
         "batch_size": getattr(getattr(seen.loop, "dataloader", None), "batch_size", None),
@@ -148,7 +169,7 @@ def _checkpoint(runner: Runner, seen: Observed) -> dict[str, Any] | None:
     if seen.mode == "train":
         file, trained = runner.message_hub.get_info("last_ckpt"), seen.config_hash
     elif seen.loaded is not None:
-        file = getattr(runner, "_load_from", None) or runner.cfg.get("load_from")
+        file = _loaded_file(runner)
         trained = left_by_training(seen.loaded)["config_hash"]
     else:
         file = trained = None
@@ -156,6 +177,11 @@ def _checkpoint(runner: Runner, seen: Observed) -> dict[str, Any] | None:
         return None
     known = attempt("hash of the checkpoint", file_hash, file)
     return {"file": str(file), "sha256": known, "config_hash": trained}
+
+
+def _loaded_file(runner: Runner) -> str | None:
+    file = getattr(runner, "_load_from", None) or runner.cfg.get("load_from")
+    return os.path.expanduser(str(file)) if file else None
 
 
 def _predictions(metrics: list[Any], folder: str) -> str | None:

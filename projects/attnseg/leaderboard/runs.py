@@ -44,12 +44,14 @@ class Run:
     def identity(self) -> tuple[Any, ...]:
         """Equal for the members of a seed group.
 
-        What the weights were trained with counts: a test does not see options of the training.
+        What the weights were trained with, and from which weights, counts: a test does not see
+        options of the training.
         """
         trained = self.training.get("config.hash") if self.training else None
         trained = trained or self.record.get("checkpoint.config_hash")
         config = self.record.get("config.hash") or self.record.get("config.file")
-        return (self.name, trained or config, config)
+        init = self.training.get("config.init") if self.training else None
+        return (self.name, trained or config, config, init or self.record.get("config.init"))
 
     def cost(self, key: str) -> float | None:
         """A number of the record's ``cost``."""
@@ -118,6 +120,7 @@ def comparison_key(record: Record, prefixes: Sequence[str | None] | None = None)
         "annotation hash": data.get("hash"),
         "images": data.get("images"),
         "classes": data.get("classes"),
+        "things": data.get("things"),
     }
     if data.get("hash") is None:
         # Without a hash, only names can tell data apart.

@@ -13,7 +13,14 @@ from mmengine.runner import Runner
 from attnseg.engine import cost
 from attnseg.engine.config_hash import config_hash
 from attnseg.engine.evaluators import attempt, tables_of
-from attnseg.engine.run_record import META, Observed, compose, left_by_training, metrics_of
+from attnseg.engine.run_record import (
+    META,
+    Observed,
+    compose,
+    left_by_training,
+    metrics_of,
+    starting_weights,
+)
 from attnseg.record_files import copy_record, write_record
 from attnseg.registry import HOOKS
 
@@ -26,8 +33,8 @@ class RecordHook(Hook):
     docs/benchmark.md lists the fields. A training records its last validation. What cannot be
     found out is null, with a warning in the log. A finished record is never overwritten.
 
-    Checkpoints get the config's hash and the training time into their ``meta``, so that a test
-    knows them.
+    Checkpoints get the hashes of config and starting weights and the training time into their
+    ``meta``, so that a test knows them.
 
     Args:
         resamples: Bootstrap resamples for the intervals of our metrics; 0 for no intervals.
@@ -70,16 +77,18 @@ class RecordHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Let a test of the checkpoint know the training."""
-        own = {"config_hash": self._seen.config_hash, "training_seconds": self._training_seconds()}
+        own = {
+            "config_hash": self._seen.config_hash,
+            "init": self._seen.init,
+            "training_seconds": self._training_seconds(),
+        }
         checkpoint.setdefault("meta", {})[META] = own
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock, where a resumed training stopped it."""
+        if self._seen.loaded is not None:
+            self._know_what_was_loaded(runner)
         self._seen.mode, self._since = "train", time.perf_counter()
-        if getattr(runner, "_resume", False) and self._seen.loaded is not None:
-            # Unknown if the first part left no time: its own part alone would be too little.
-            known = left_by_training(self._seen.loaded)["training_seconds"]
-            self._seen.training_seconds = known
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Keep one image to count, for trainings without validation."""
@@ -147,6 +156,16 @@ class RecordHook(Hook):
         if self.results_dir is not None:
             copy_record(path, self.results_dir)
         self._seen.sample = None
+
+    def _know_what_was_loaded(self, runner: Runner) -> None:
+        if getattr(runner, "_resume", False):
+            known = left_by_training(self._seen.loaded)
+            # Unknown if the first part left no time: its own part alone would be too little.
+            self._seen.training_seconds = known["training_seconds"]
+            self._seen.init = known["init"]
+        elif runner.rank == 0:
+            # Now: the training may write over the file.
+            self._seen.init = attempt("starting weights", starting_weights, runner)
 
     def _watch(self, runner: Runner, loop: Any) -> None:
         self._seen.loop = loop
