@@ -57,14 +57,14 @@ def split_panoptic(
 def find_void(
     labels: np.ndarray, num_classes: int, sample: Mapping[str, Any], field: str, *others: int | None
 ) -> np.ndarray:
-    """Say where predicted labels mean void; arguments as in `split_panoptic`.
+    """Say where predicted labels mean void, and refuse those that are no class.
 
     Args:
         labels: Integers of any type and shape.
         num_classes: Number of classes C.
         sample: The data sample.
-        field: Where in the sample the labels are from.
-        *others: More labels that mean void.
+        field: Its field that the labels are from; its ``ignore_index`` is void, too.
+        *others: More labels that mean void where they are no class.
 
     Raises:
         ValueError: If a label is neither a class nor void.
