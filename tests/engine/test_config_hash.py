@@ -58,13 +58,27 @@ def test_surroundings_do_not_change_it(cfg: Config, tmp_path: Path) -> None:
         ("train_dataloader.dataset.pipeline.3.size", (64, 64)),
         ("val_dataloader.dataset.ann_file", "annotations/other.json"),
         ("model.backbone.preset", "paper"),
-        ("val_evaluator.0.seg_prefix", "data/demo/panoptic/other/"),
     ],
 )
 def test_what_defines_the_experiment_changes_it(cfg: Config, key: str, value: object) -> None:
     changed = copy.deepcopy(cfg)
     changed.merge_from_dict({key: value})
     assert config_hash(changed) != config_hash(cfg)
+
+
+@pytest.mark.parametrize(
+    "evaluator",
+    [
+        {"type": "attnseg.PanopticMetric", "classwise": True},
+        {"metrics": [{"type": "attnseg.PanopticMetric"}]},
+        [{"type": "CocoMetric", "outfile_prefix": "runs/x"}, {"type": "attnseg.PredictionWriter"}],
+        None,
+    ],
+)
+def test_how_a_run_is_looked_at_does_not_change_it(cfg: Config, evaluator: object) -> None:
+    expected = config_hash(cfg)
+    cfg.val_evaluator = cfg.test_evaluator = evaluator
+    assert config_hash(cfg) == expected
 
 
 def test_a_hook_that_acts_changes_it_and_one_that_watches_does_not(cfg: Config) -> None:
@@ -95,7 +109,8 @@ def test_values_of_any_type_are_hashed_by_name_not_by_address() -> None:
             "train_dataloader": {
                 "dataset": {"datasets": [{"data_root": "/y", "ann": "/y/a.json"}]}
             },
-            "val_evaluator": {"ann_file": Path("data/x/v.json"), "other": "/abs/o.json"},
+            "val_dataloader": {"ann_file": Path("data/x/v.json"), "other": "/abs/o.json"},
+            "test_dataloader": {"ann_file": "runs/x/t.json"},
         }
 
     assert config_hash(make()) == config_hash(make())
@@ -107,13 +122,14 @@ def test_values_of_any_type_are_hashed_by_name_not_by_address() -> None:
             "extra": "builtins.object",
         },
         "train_dataloader": {"dataset": {"datasets": [{"ann": "a.json"}]}},
-        "val_evaluator": [{"ann_file": "v.json", "other": "o.json"}],
+        "val_dataloader": {"ann_file": "v.json", "other": "o.json"},
+        "test_dataloader": {"ann_file": "runs/x/t.json"},
     }
     # Whatever Python writes it, the text is this one.
     text = (
         '{"model":{"act":"torch.nn.modules.activation.ReLU","extra":"builtins.object",'
-        '"scale":[1,2.5],"set":["a","b"]},'
+        '"scale":[1,2.5],"set":["a","b"]},"test_dataloader":{"ann_file":"runs/x/t.json"},'
         '"train_dataloader":{"dataset":{"datasets":[{"ann":"a.json"}]}},'
-        '"val_evaluator":[{"ann_file":"v.json","other":"o.json"}]}'
+        '"val_dataloader":{"ann_file":"v.json","other":"o.json"}}'
     )
     assert config_hash(make()) == hashlib.sha256(text.encode()).hexdigest()

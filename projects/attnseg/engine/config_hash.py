@@ -8,11 +8,11 @@ from pathlib import PurePath
 from typing import Any
 
 _LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-_EVALUATORS = ("val_evaluator", "test_evaluator")
 # All else at the top of a config is a knob that went into one of these, or the run's
-# surroundings: seed, folders, launcher, logs.
+# surroundings: seed, folders, launcher, logs. Evaluators look at an experiment; the record has
+# them for itself.
 _SECTIONS = (
-    *("model", "data_preprocessor", *_LOADERS, *_EVALUATORS),
+    *("model", "data_preprocessor", *_LOADERS),
     *("train_cfg", "val_cfg", "test_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr"),
     *("custom_hooks", "default_hooks", "default_scope", "runner_type", "sync_bn"),
 )
@@ -24,15 +24,14 @@ _WATCHERS = {
     *("SegVisualizationHook", "NumClassCheckHook", "CheckInvalidLossHook", "InvalidLossHook"),
     *("ResultHook", "RecordHook", "ProgressHook"),
 }
-# Evaluators that write files and compute nothing; a run with one is the same experiment.
-_WRITERS = {"PredictionWriter"}
 
 
 def config_hash(cfg: Mapping[str, Any]) -> str:
     """SHA-256 of the parts of a resolved config that define the experiment.
 
     Left out: seed, run folder, launcher, weights to start or resume from, logs, drawing, number
-    of workers, validation interval, and where the data lie: paths count below their data folder.
+    of workers, validation interval, evaluators, and where the data lie: paths count below their
+    data folder, other absolute ones by their last part, other relative ones as they are written.
     The same in each process and Python version.
 
     Args:
@@ -55,8 +54,6 @@ def plain_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
             value = _acting(value)
         elif name in _LOADERS and isinstance(value, Mapping):
             value = {key: item for key, item in value.items() if key not in _LOADER_SPEED}
-        elif name in _EVALUATORS:
-            value = _computing(value)
         elif name == "train_cfg" and isinstance(value, Mapping):
             value = {key: item for key, item in value.items() if key not in _INTERVALS}
         sections[name] = _plain(value, roots)
@@ -86,12 +83,6 @@ def _acting(hooks: Any) -> Any:
     if isinstance(hooks, Mapping):
         return {name: hook for name, hook in hooks.items() if type_name(hook) not in _WATCHERS}
     return [hook for hook in hooks if type_name(hook) not in _WATCHERS]
-
-
-def _computing(evaluators: Any) -> Any:
-    if not isinstance(evaluators, (list, tuple)):
-        return [evaluators]
-    return [evaluator for evaluator in evaluators if type_name(evaluator) not in _WRITERS]
 
 
 def _plain(value: Any, roots: Iterable[str]) -> Any:
