@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import Runner
 
 from attnseg.apis import experiment
 from attnseg.apis.experiment import UsageError, build_config, find_config
@@ -427,3 +428,13 @@ def test_amp_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(device, "is_cuda_available", lambda: True)
     wrapper = build_config(config, amp=True).optim_wrapper
     assert (wrapper.type, wrapper.loss_scale) == ("AmpOptimWrapper", "dynamic")
+
+
+@pytest.mark.parametrize("form", ["IoU", "[IoU]", "dict(metrics=IoU)", "dict(metrics=[IoU])"])
+def test_predictions_are_saved_beside_evaluators_of_any_form(tmp_path: Path, form: str) -> None:
+    config = _semantic(tmp_path)
+    value = form.replace("IoU", "dict(type='mmseg.IoUMetric')")
+    config.write_text(f"{config.read_text()}\ntest_evaluator = {value}\n")
+    cfg = build_config(config, save_predictions=tmp_path / "saved")
+    metrics = Runner.build_evaluator(None, cfg.test_evaluator).metrics
+    assert [type(metric).__name__ for metric in metrics] == ["IoUMetric", "PredictionWriter"]

@@ -296,14 +296,17 @@ def _leave_records(cfg: Any) -> None:
 
 
 def _save_predictions(cfg: Any, folder: Path) -> None:
+    from attnseg.engine.evaluators import metric_configs
+
     evaluators = cfg.get("test_evaluator")
     if not evaluators:
         raise UsageError(f"--save-predictions: {cfg.filename} has no test_evaluator to add to.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--save-predictions: '{folder}' is a file; give a folder.")
-    listed = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
     writer = {"type": "attnseg.PredictionWriter", "out_dir": str(folder)}
-    cfg.test_evaluator = [*listed, writer]
+    metrics = [*metric_configs(evaluators), writer]
+    own = isinstance(evaluators, Mapping) and "metrics" in evaluators
+    cfg.test_evaluator = {**evaluators, "metrics": metrics} if own else metrics
 
 
 def _check_data(cfg: Any, loaders: tuple[str, ...]) -> None:
