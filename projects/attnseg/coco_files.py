@@ -3,14 +3,15 @@
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from mmengine.fileio import get, get_text
 from numpy.typing import DTypeLike, NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from attnseg.compat import rgb2id
 
@@ -249,22 +250,55 @@ def read_segment_ids(path: str) -> NDArray[np.int32]:
         data = get(path)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"panoptic PNG '{path}' does not exist.") from error
+
+    def check(image: Image.Image) -> None:
+        if image.mode != "RGB":
+            raise ValueError(
+                f"panoptic PNG '{path}' has mode {image.mode}; expected 8-bit RGB with segment ids "
+                "as R + 256 G + 65536 B."
+            )
+
     try:
-        # Without this, Pillow reads a file whose end is missing as if it were whole.
-        with Image.open(io.BytesIO(data)) as image:
-            image.verify()
-        with Image.open(io.BytesIO(data)) as image:
-            mode, rgb = image.mode, np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"panoptic PNG '{path}' cannot be decoded: it is damaged or no image ({error})."
-        ) from error
-    if mode != "RGB":
-        raise ValueError(
-            f"panoptic PNG '{path}' has mode {mode}; expected 8-bit RGB with segment ids as "
-            "R + 256 G + 65536 B."
-        )
-    return rgb2id(rgb)
+        return rgb2id(decode_image(data, check))
+    except DamagedImage as error:
+        raise ValueError(f"panoptic PNG '{path}' cannot be decoded: it is {error}.") from error
+
+
+class DamagedImage(ValueError):
+    """An image that cannot be decoded whole; the text says why, without a name."""
+
+
+def decode_image(data: bytes, check: Callable[[Image.Image], None]) -> NDArray[Any]:
+    """Decode an image file with every checksum verified.
+
+    Pillow alone decodes a file whose end is missing without a word.
+
+    Args:
+        data: The file.
+        check: Is given format, mode and size before anything is decoded; what it raises is
+            passed on.
+
+    Returns:
+        Pixels (H, W) or (H, W, channels).
+
+    Raises:
+        DamagedImage: If the file is damaged or no image.
+    """
+    with _decoding():
+        image = Image.open(io.BytesIO(data))
+    check(image)
+    with _decoding():
+        image.verify()
+        with Image.open(io.BytesIO(data)) as whole:
+            return np.asarray(whole)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DamagedImage(f"damaged or no image ({error})") from error
 
 
 def relabel(

@@ -167,3 +167,10 @@ def test_segment_map_without_its_end_is_named(tmp_path, missing):
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-missing])
     with pytest.raises(ValueError, match=r"a\.png' cannot be decoded"):
         read_segment_ids(str(tmp_path / "a.png"))
+
+
+def test_segment_map_too_large_to_decode_is_named(tmp_path, monkeypatch):
+    Image.new("RGB", (40, 50)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"a\.png' cannot be decoded: .*exceeds limit"):
+        read_segment_ids(str(tmp_path / "a.png"))

@@ -78,6 +78,9 @@ def test_predictions_come_back(tmp_path: Path) -> None:
     assert (saved.classes, saved.things) == (("a", "b", "c"), (True, True, False))
     assert saved.palette == ((1, 2, 3),) * 3
     assert os.listdir(tmp_path / "run") == ["predictions"]
+    # Whoever may read the folder beside it may read this one.
+    folders = [tmp_path / "run", tmp_path / "run" / "predictions"]
+    assert len({folder.stat().st_mode for folder in folders}) == 1
 
 
 def test_config_builds_it_with_a_folder_alone(tmp_path: Path) -> None:
@@ -98,6 +101,13 @@ def test_any_number_of_classes_and_void_values(tmp_path: Path) -> None:
     semantic[0]["pred_sem_seg"] = {"data": torch.from_numpy(few)[None]}
     saved = _write(tmp_path / "q", semantic)
     assert saved.semantic(saved.images[0]).tolist() == [[0, 2], [3, 3]]
+
+
+def test_eight_bit_panoptic_maps(tmp_path: Path) -> None:
+    values = torch.tensor([[0, 1, 2], [255, 3, 0]], dtype=torch.uint8)
+    sample = {"img_path": "x.png", "pred_panoptic_seg": {"sem_seg": values}}
+    saved = _write(tmp_path / "p", [sample])
+    assert saved.panoptic(saved.images[0]).tolist() == [[0, 1, 2], [3, 3, 0]]
 
 
 def test_names_stay_in_the_folder_and_apart(tmp_path: Path) -> None:

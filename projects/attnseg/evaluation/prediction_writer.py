@@ -2,8 +2,8 @@
 
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -14,25 +14,25 @@ import numpy as np
 from attnseg._atomic import write_bytes, write_json
 from attnseg.compat import id2rgb
 from attnseg.evaluation.base import (
+    CollectingMetric,
     ImageEntry,
-    PerImageMetric,
     describe_image,
     image_key,
     to_numpy,
 )
 from attnseg.evaluation.classes import thing_flags
 from attnseg.evaluation.masks import encode_masks
-from attnseg.evaluation.predictions import check_labels, class_map, is_void
+from attnseg.evaluation.predictions import check_labels, class_map, find_void, split_panoptic
 from attnseg.evaluation.submission.class_png import class_png_type, write_class_png
 from attnseg.evaluation.submission.png import png_bytes
-from attnseg.evaluation.submission.saved import OFFSET, SUFFIXES, SavedImage, write_index
+from attnseg.evaluation.submission.saved import SUFFIXES, SavedImage, write_index
 from attnseg.registry import METRICS
 
 _LONGEST_NAME = 100
 
 
 @METRICS.register_module()
-class PredictionWriter(PerImageMetric):
+class PredictionWriter(CollectingMetric):
     """Writes what a model predicts for each image of a test; gives no values.
 
     Instances (with masks), semantic and panoptic maps are written, whichever the model predicts,
@@ -60,7 +60,6 @@ class PredictionWriter(PerImageMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, collect_dir=collect_dir)
         self.out_dir = Path(out_dir).resolve()
-        self.settings = {}
         self._own = False
         self._written = 0
         self._staging: Path | None = None
@@ -106,7 +105,7 @@ class PredictionWriter(PerImageMetric):
                 )
         files = {part: folder / part / f"{stem}{SUFFIXES[part]}" for part in parts}
         if pred is not None and masks is not None:
-            write_json(files["instances"], self._instances(pred, size, owner), indent=None)
+            write_json(files["instances"], self._instances(sample, size, owner), indent=None)
         if maps["semantic"] is not None:
             self._write_semantic(files["semantic"], maps["semantic"], sample)
         if maps["panoptic"] is not None:
@@ -114,8 +113,9 @@ class PredictionWriter(PerImageMetric):
         return size, parts
 
     def _instances(
-        self, pred: Mapping[str, Any], size: tuple[int, int], owner: str
+        self, sample: Mapping[str, Any], size: tuple[int, int], owner: str
     ) -> dict[str, Any]:
+        pred = sample["pred_instances"]
         labels, scores = to_numpy(pred["labels"]).ravel(), to_numpy(pred["scores"]).ravel()
         rles = encode_masks(pred["masks"], size, owner)
         if not len(labels) == len(scores) == len(rles):
@@ -123,13 +123,7 @@ class PredictionWriter(PerImageMetric):
                 f"'pred_instances' of {owner} has {len(rles)} masks, {len(labels)} labels and "
                 f"{len(scores)} scores; expected as many of each."
             )
-        count = len(self.class_names)
-        wrong = labels[(labels < 0) | (labels >= count)]
-        if wrong.size:
-            raise ValueError(
-                f"The prediction of {owner} has label {wrong[0]}, but the data set has {count} "
-                "classes: does the head have the same number of classes?"
-            )
+        check_labels(labels, None, len(self.class_names), sample)
         if not np.isfinite(scores).all():
             raise ValueError(f"Scores of {owner} are NaN or infinite: the model has diverged.")
         return {
@@ -144,25 +138,17 @@ class PredictionWriter(PerImageMetric):
 
     def _write_semantic(self, path: Path, labels: np.ndarray, sample: Mapping[str, Any]) -> None:
         count = len(self.class_names)
-        void = is_void(labels, count, sample["pred_sem_seg"].get("ignore_index"))
-        check_labels(labels, void, count, sample)
+        find_void(labels, count, sample, "pred_sem_seg")
         write_class_png(path, labels, count, void=int(np.iinfo(class_png_type(count)).max))
 
     def _write_panoptic(self, path: Path, values: np.ndarray, sample: Mapping[str, Any]) -> None:
-        count = len(self.class_names)
-        labels = values % OFFSET
-        void = is_void(labels, count, sample["pred_panoptic_seg"].get("ignore_index"))
-        check_labels(labels, void, count, sample)
+        _, void = split_panoptic(values, len(self.class_names), sample)
         try:
             colours = id2rgb(np.where(void, 0, values.astype(np.int64) + 1))
         except ValueError as error:
             owner = describe_image(sample)
             raise ValueError(f"The panoptic prediction of {owner}: {error}") from error
         write_bytes(path, png_bytes(colours))
-
-    def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
-        """Nothing: predictions have no values."""
-        return {}
 
     def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
         """Make the folder from what the processes wrote; returns no values."""
@@ -224,10 +210,9 @@ class PredictionWriter(PerImageMetric):
     def _new_folder(self) -> Path:
         parent = self.out_dir.parent
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{self.out_dir.name}.", suffix=".tmp", dir=parent))
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)
+        # Not by mkdtemp, which makes folders that only their owner may read.
+        folder = parent / f".{self.out_dir.name}.{secrets.token_hex(8)}.tmp"
+        folder.mkdir()
         return folder
 
 

@@ -1,12 +1,11 @@
 """Class maps as grey PNG files, in 8 or 16 bits."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from attnseg._atomic import write_bytes
+from attnseg.evaluation.submission.png import png_bytes
 
 
 def class_png_type(num_classes: int, offset: int = 0) -> type[np.uint8] | type[np.uint16]:
@@ -69,6 +68,4 @@ def write_class_png(
                 f"classes are {offset}..{offset + num_classes - 1}."
             )
         values[~is_class] = void
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, png_bytes(values))

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from attnseg.coco_files import DamagedImage, decode_image
+
 
 class WrongImage(ValueError):
     """An image that is whole but not what is asked for; ``kind`` says what is."""
@@ -27,8 +29,6 @@ def decode_png(
 ) -> NDArray[np.generic]:
     """Decode a PNG; its size and mode are looked at first.
 
-    Pillow alone decodes a file whose end is missing without a word.
-
     Args:
         data: The file.
         name: Named in errors.
@@ -39,25 +39,22 @@ def decode_png(
         WrongImage: If size, mode or file format differ.
         ValueError: If it is damaged; names it.
     """
+
+    def check(image: Image.Image) -> None:
+        if image.format != "PNG":
+            raise WrongImage("image that is no PNG", f"{name} is {image.format}")
+        if size is not None and image.size != (size[1], size[0]):
+            raise WrongImage(
+                "image of the wrong size (height x width)",
+                f"{name} is {image.size[1]}x{image.size[0]}, not {size[0]}x{size[1]}",
+            )
+        if image.mode not in modes:
+            raise WrongImage(
+                f"image of the wrong mode ({' or '.join(modes)} is asked for)",
+                f"{name} has {image.mode}",
+            )
+
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.format != "PNG":
-                raise WrongImage("image that is no PNG", f"{name} is {image.format}")
-            if size is not None and image.size != (size[1], size[0]):
-                found = f"{image.size[1]}x{image.size[0]}"
-                raise WrongImage(
-                    "image of the wrong size (height x width)",
-                    f"{name} is {found}, not {size[0]}x{size[1]}",
-                )
-            if image.mode not in modes:
-                raise WrongImage(
-                    f"image of the wrong mode ({' or '.join(modes)} is asked for)",
-                    f"{name} has {image.mode}",
-                )
-            image.verify()
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image)
-    except WrongImage:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"'{name}' is damaged or no image ({error})") from error
+        return decode_image(data, check)
+    except DamagedImage as error:
+        raise ValueError(f"'{name}' is {error}") from error
