@@ -1,6 +1,7 @@
 """The latest evaluation: ``result.json`` and ``per_image.npz`` in the run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,30 @@ class ResultHook(Hook):
 
     Metrics that keep statistics of each image have them written to ``per_image.npz`` beside it.
 
+    A file that cannot be written does not end a training: the log names it.
+
     Args:
         file_name: Name of the file in the run folder.
+
+    Raises:
+        OSError: Outside of a training, if a file cannot be written; an old one is then unchanged.
+        TypeError: Outside of a training, if settings have no JSON form.
     """
 
     priority = "LOW"
 
     def __init__(self, file_name: str = "result.json") -> None:
         self.file_name = file_name
+        self._training = False
 
     def before_run(self, runner: Runner) -> None:
         """Let the processes of this run collect their results in its folder."""
+        self._training = False
         set_run_folder(runner.work_dir)
+
+    def before_train(self, runner: Runner) -> None:
+        """From here on, the weights matter more than these files."""
+        self._training = True
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Record a validation."""
@@ -57,11 +70,14 @@ class ResultHook(Hook):
         folder = Path(runner.work_dir)
         loop = runner.val_loop if mode == "val" else runner.test_loop
         tables = tables_of(metrics_of(loop))
-        if tables:
-            write_tables(folder / _PER_IMAGE, tables)
-        else:
-            # That of an earlier evaluation does not belong to this result.
-            (folder / _PER_IMAGE).unlink(missing_ok=True)
+        statistics = None
+        with self._needed(runner, folder / _PER_IMAGE):
+            if tables:
+                write_tables(folder / _PER_IMAGE, tables)
+                statistics = _PER_IMAGE
+            else:
+                # That of an earlier evaluation does not belong to this result.
+                (folder / _PER_IMAGE).unlink(missing_ok=True)
         record = {
             "mode": mode,
             "metrics": dict(metrics or {}),
@@ -74,9 +90,22 @@ class ResultHook(Hook):
             "epoch": runner.epoch,
             "iter": runner.iter,
             "attnseg_version": __version__,
-            "per_image": _PER_IMAGE if tables else None,
+            "per_image": statistics,
         }
-        write_json(folder / self.file_name, record)
+        with self._needed(runner, folder / self.file_name):
+            write_json(folder / self.file_name, record)
+
+    @contextmanager
+    def _needed(self, runner: Runner, file: Path) -> Iterator[None]:
+        """Let an error pass after a test; during a training, log it."""
+        try:
+            yield
+        except (OSError, TypeError, ValueError) as error:
+            if not self._training:
+                raise
+            runner.logger.error(
+                f"{file} is not written, the training goes on: {type(error).__name__}: {error}"
+            )
 
 
 def _evaluator(runner: Runner, mode: str) -> Any:
