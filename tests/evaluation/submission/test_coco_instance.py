@@ -73,8 +73,8 @@ def _first(**changes: Any) -> Callable[[list], Any]:
     return edit
 
 
-def _counts(text: str) -> Callable[[list], Any]:
-    return lambda r: _first(segmentation={**r[0]["segmentation"], "counts": text})(r)
+def _counts(counts: object) -> Callable[[list], Any]:
+    return lambda r: _first(segmentation={**r[0]["segmentation"], "counts": counts})(r)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,7 @@ def _counts(text: str) -> Callable[[list], Any]:
         (_counts("11"), "mask that does not fit its image"),
         (_counts("~~"), "mask that does not fit its image"),
         (_counts(""), "mask that does not fit its image"),
+        (_counts([10**30]), "mask that does not fit its image"),
         (_first(bbox=[1, 2, -3, 4]), "bbox that is not x, y, width, height"),
         (lambda records: [], "no detection at all: the server cannot read an empty list"),
         (lambda records: {"annotations": records}, "damaged file"),
