@@ -216,6 +216,25 @@ def test_same_stems_keep_their_whole_names(tmp_path: Path) -> None:
     assert record.stem == table.stem
 
 
+def test_a_report_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    written = []
+    for name in ("a", "b", "c"):
+        rows = [Row(name, "fp32", 1)]
+        written += write_report(rows, SMALL, tmp_path, repeats=1)
+        if name == "a":
+            # A name is free only if both of its files are.
+            stem = written[0].stem
+            (tmp_path / f"{stem}-2.json").write_text("another's")
+    assert [file.name for file in written] == [
+        f"{stem}{number}.{kind}" for number in ("", "-3", "-4") for kind in ("csv", "json")
+    ]
+    names = [json.loads(file.read_text())["rows"][0]["name"] for file in written[1::2]]
+    assert names == ["a", "b", "c"]
+    assert [file.read_text().splitlines()[1].split(",")[0] for file in written[::2]] == names
+    assert (tmp_path / f"{stem}-2.json").read_text() == "another's"
+    assert len(list(tmp_path.iterdir())) == 7
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="--out: folder '.*file' cannot be made: File exists"):

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import itertools
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -46,12 +48,17 @@ def text_table(rows: Sequence[Row]) -> str:
 def write_report(
     rows: Sequence[Row], setting: Setting, folder: str | Path, repeats: int
 ) -> tuple[Path, Path]:
-    """Write CSV and JSON, atomically; their name says device, precisions, size and versions.
+    """Write CSV and JSON; their name says device, precisions, size and versions.
+
+    A report that is there already is left alone: the name gets a number.
+
+    Returns:
+        The two files.
 
     Raises:
         OSError: The folder cannot be written.
     """
-    from attnseg.engine.atomic import write_json, write_text
+    from attnseg.engine.atomic import to_plain
     from attnseg.engine.provenance import command, hardware, versions
 
     machine, found = hardware(), versions()
@@ -66,25 +73,42 @@ def write_report(
         ]
     )
     stem = Path(folder) / re.sub(r"[^a-z0-9.+-]+", "-", name.lower())
-    table, record = stem.with_name(f"{stem.name}.csv"), stem.with_name(f"{stem.name}.json")
     buffer = io.StringIO()
     columns = [field.name for field in fields(Row)]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    write_text(table, buffer.getvalue())
-    threads = {**machine, "threads": setting.threads}
-    write_json(
-        record,
-        {
-            "setting": {**asdict(setting), "repeats": repeats},
-            "rows": [asdict(row) for row in rows],
-            "versions": {**found, "mmcv_operators": _has_operators()},
-            "hardware": threads,
-            "command": command(),
-        },
-    )
-    return table, record
+    content = {
+        "setting": {**asdict(setting), "repeats": repeats},
+        "rows": [asdict(row) for row in rows],
+        "versions": {**found, "mmcv_operators": _has_operators()},
+        "hardware": {**machine, "threads": setting.threads},
+        "command": command(),
+    }
+    text = json.dumps(to_plain(content), indent=2, allow_nan=False) + "\n"
+    return _create_both(stem, buffer.getvalue(), text)
+
+
+def _create_both(stem: Path, table: str, record: str) -> tuple[Path, Path]:
+    """Write both files under the first number that is free for both, atomically."""
+    from attnseg.engine.atomic import create_bytes
+
+    for number in itertools.count(1):
+        name = stem.name if number == 1 else f"{stem.name}-{number}"
+        csv_file, json_file = (stem.with_name(f"{name}.{kind}") for kind in ("csv", "json"))
+        try:
+            create_bytes(csv_file, table.encode())
+        except FileExistsError:
+            continue
+        try:
+            create_bytes(json_file, record.encode())
+        except OSError as error:
+            csv_file.unlink()
+            if not isinstance(error, FileExistsError):
+                raise
+        else:
+            return csv_file, json_file
+    raise AssertionError("unreachable")
 
 
 def _has_operators() -> bool:
