@@ -13,6 +13,7 @@ from PIL import Image
 from attnseg.evaluation.functional.area import AreaStatistics
 from attnseg.evaluation.submission.class_png import write_class_png
 from attnseg.evaluation.submission.saved import SavedImage, write_index
+from attnseg.file_hash import files_hash
 from attnseg.leaderboard.columns import Column
 from attnseg.leaderboard.overlays import Album, image_scores, run_images, worst_images
 from attnseg.leaderboard.pictures import image_uri, overlay_uri
@@ -55,7 +56,12 @@ def run(tmp_path: Path) -> Record:
     write_index(tmp_path / "saved", CLASSES, [False] * 3, None, saved)
     arrays = AreaStatistics(*(np.array(part) for part in zip(*stats, strict=True)))._asdict()
     statistics = PerImageTable("SemanticMetric", "semantic", SETTINGS, CLASSES, tuple(refs), arrays)
-    content = record("a", {"semantic/mIoU": {"value": 0.5}}, predictions=str(tmp_path / "saved"))
+    content = record(
+        "a",
+        {"semantic/mIoU": {"value": 0.5}},
+        predictions=str(tmp_path / "saved"),
+        data={"hash": files_hash((data / "annotations" / "val").iterdir())},
+    )
     return read_record(write_run(tmp_path / "run", content, statistics))
 
 
@@ -138,13 +144,38 @@ def test_pictures_stay_below_the_limit(run: Record) -> None:
     assert "--image-mib" in " ".join(content["notes"])
 
 
-def test_truth_of_other_data_is_not_drawn(run: Record, tmp_path: Path) -> None:
-    maps = tmp_path / "data" / "annotations" / "val"
-    for file in maps.iterdir():
-        write_class_png(file, np.zeros((20, 30), int), 3)
+@pytest.mark.parametrize("changed", ["1.png", "2.png"])
+def test_truth_of_other_data_is_not_drawn(run: Record, tmp_path: Path, changed: str) -> None:
+    # Mirrored, each class keeps its area; any map of the data set may be the changed one.
+    file = tmp_path / "data" / "annotations" / "val" / changed
+    write_class_png(file, stripes()[:, ::-1], 3)
     content = run_images(run, MIOU, 1, Album(10**6))
     assert "truth" not in content["cards"][0]
     assert "found: no truth" in " ".join(content["notes"])
+
+
+def test_truth_is_read_as_the_run_read_it(run: Record, tmp_path: Path) -> None:
+    table, (worst, *_) = worst_images(run, MIOU, 1)
+    maps = tmp_path / "data" / "annotations" / "val"
+    for file in maps.iterdir():
+        write_class_png(file, stripes() + 1, 4)
+    truth = Truth("val", files_hash(maps.iterdir()), CLASSES, table.images)
+    areas = table.arrays["label"][worst.position]
+    np.testing.assert_array_equal(truth.find(worst.image, areas).index, stripes())
+    # Classes that were merged or renumbered are not guessed.
+    assert truth.find(worst.image, areas + [10, -10, 0]) is None
+
+
+@pytest.mark.parametrize("value", [300, -1])
+def test_an_impossible_palette_does_not_stop_the_page(
+    run: Record, tmp_path: Path, value: int
+) -> None:
+    index = tmp_path / "saved" / "index.json"
+    content = json.loads(index.read_text()) | {"palette": [[value, 0, 0]] * 3}
+    index.write_text(json.dumps(content))
+    found = run_images(run, MIOU, 1, Album(10**6))
+    assert "values outside 0 to 255" in found["notes"][0]
+    assert found["cards"][0]["truth"] and "prediction" not in found["cards"][0]
 
 
 def test_coco_truth_needs_the_hash_of_the_record(tmp_path: Path) -> None:
@@ -180,6 +211,26 @@ def test_sixteen_bits_and_tiny_images_are_shown(tmp_path: Path) -> None:
     (tmp_path / "z.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="z.png' cannot be decoded"):
         image_uri(tmp_path / "z.png")
+
+
+@pytest.mark.parametrize("size", [6, 8, 100])
+def test_cut_images_are_named(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "x.tif"
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(file)
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ValueError, match="x.tif' cannot be decoded"):
+        image_uri(file)
+
+
+def test_images_too_large_for_pillow_are_named(
+    run: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    content = run_images(run, MIOU, 1, Album(10**6))
+    assert "1.png' cannot be decoded" in content["cards"][0]["note"]
+    table, (worst, *_) = worst_images(run, MIOU, 1)
+    truth = Truth("val", run.get("data.hash"), CLASSES, table.images)
+    assert truth.find(worst.image, table.arrays["label"][worst.position]) is None
 
 
 def test_overlays_shrink_and_leave_nothing_transparent() -> None:

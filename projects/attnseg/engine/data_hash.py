@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attnseg.file_hash import file_hash
+from attnseg.file_hash import file_hash, files_hash
 
 _SPLIT = re.compile(
     r"(?<![a-z])(trainval|training|train|validation|minival|val|test-?dev|testing|test)(?![a-z])",
@@ -34,7 +34,7 @@ def describe_data(dataset: Any) -> dict[str, Any]:
             hashes.append(file_hash(file))
             names.append(Path(file).name)
         elif maps:
-            hashes.append(_hash_of_maps(maps))
+            hashes.append(files_hash(maps))
             names.append(Path(os.path.commonpath([os.path.dirname(m) for m in maps])).name)
         splits.append(_split(part, file, maps))
     complete = len(hashes) == len(parts)
@@ -82,14 +82,6 @@ def _label_maps(dataset: Any) -> list[str]:
     infos = (dataset.get_data_info(index) for index in range(len(dataset)))
     paths = [info.get("seg_map_path") for info in infos if isinstance(info, dict)]
     return sorted(map(str, paths)) if paths and all(paths) else []
-
-
-def _hash_of_maps(paths: list[str]) -> str:
-    folder, digest = os.path.commonpath([os.path.dirname(path) for path in paths]), hashlib.sha256()
-    for path in paths:
-        name = os.path.relpath(path, folder).replace(os.sep, "/")
-        digest.update(f"{name}\0{file_hash(path)}\0".encode())
-    return digest.hexdigest()
 
 
 def _joined(hashes: list[str]) -> str | None:

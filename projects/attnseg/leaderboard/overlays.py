@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions, read_predictions
+from attnseg.evaluation.submission.saved import (
+    OFFSET,
+    SavedImage,
+    SavedPredictions,
+    read_predictions,
+)
 from attnseg.leaderboard.columns import Column
 from attnseg.leaderboard.pictures import Colour, class_colours, hue, image_uri, overlay_uri
 from attnseg.leaderboard.records import Record
@@ -18,7 +23,6 @@ from attnseg.leaderboard.truth import Segments, Truth, from_labels
 from attnseg.per_image import ImageRef, PerImageTable, image_names
 
 _BLOCK = 100
-_OFFSET = 1000
 _MIN_SCORE = 0.5
 
 
@@ -40,13 +44,14 @@ class Album:
         pictures: Data URIs by key.
         size: Bytes so far.
         full: Whether a picture was left out.
+        truths: Annotations by what they belong to, each read once.
     """
 
     limit: int
     pictures: dict[str, str] = field(default_factory=dict)
     size: int = 0
     full: bool = False
-    truths: dict[str, Truth] = field(default_factory=dict)
+    truths: dict[tuple[Any, ...], Truth] = field(default_factory=dict)
 
     def add(self, key: str, make: Callable[[], str]) -> str | None:
         """Keep a picture unless it is too much; returns its key if it is there."""
@@ -101,6 +106,7 @@ def run_images(record: Record, column: Column, count: int, album: Album) -> dict
         return {"cards": [], "notes": [f"No per-image scores: {error}"], "legend": []}
     notes: list[str] = []
     predictions = _predictions(record, notes)
+    truth = _truth(record, table, album)
     classes = predictions.classes if predictions else table.classes
     colours = class_colours(classes, predictions.palette if predictions else None)
     cards: list[dict[str, Any]] = []
@@ -116,7 +122,7 @@ def run_images(record: Record, column: Column, count: int, album: Album) -> dict
             card["note"] = str(error)
             continue
         drawn = {"prediction": _predicted(predictions, item, notes)} if predictions else {}
-        drawn["truth"] = _true(record, table, item, album)
+        drawn["truth"] = _true(truth, table, item)
         for layer, segments in drawn.items():
             if segments is None:
                 continue
@@ -164,8 +170,12 @@ def _predictions(record: Record, notes: list[str]) -> SavedPredictions | None:
         )
         return None
     try:
-        return read_predictions(folder)
-    except (FileNotFoundError, ValueError) as error:
+        saved = read_predictions(folder)
+        colours = [value for colour in saved.palette or () for value in colour]
+        if not all(0 <= value <= 255 for value in colours):
+            raise ValueError(f"the palette of '{folder}' has values outside 0 to 255.")
+        return saved
+    except (FileNotFoundError, ValueError, OverflowError) as error:
         notes.append(f"Predictions not drawn: {error}")
         return None
 
@@ -183,9 +193,9 @@ def _segments(saved: SavedPredictions, image: SavedImage) -> Segments:
     if "panoptic" in image.parts:
         values = saved.panoptic(image)
         found, index = np.unique(values, return_inverse=True)
-        labels = [int(value) % _OFFSET for value in found]
+        labels = [int(value) % OFFSET for value in found]
         index = index.reshape(values.shape).astype(np.int32)
-        index[(values % _OFFSET) >= count] = -1
+        index[(values % OFFSET) >= count] = -1
         things = [label < count and saved.things[label] for label in labels]
         return Segments(index, labels, things)
     if "semantic" in image.parts:
@@ -201,11 +211,12 @@ def _segments(saved: SavedPredictions, image: SavedImage) -> Segments:
     return Segments(index, labels, [True] * len(labels))
 
 
-def _true(record: Record, table: PerImageTable, item: Worst, album: Album) -> Segments | None:
-    key = str(record.get("data.hash")) + "|".join(table.classes)
-    truth = album.truths.setdefault(
-        key, Truth(record.get("data.annotations"), record.get("data.hash"), table.classes)
-    )
+def _truth(record: Record, table: PerImageTable, album: Album) -> Truth:
+    data = record.get("data.annotations"), record.get("data.hash"), table.classes, table.images
+    return album.truths.setdefault(data, Truth(*data))
+
+
+def _true(truth: Truth, table: PerImageTable, item: Worst) -> Segments | None:
     areas = table.arrays.get("label")
     return truth.find(item.image, None if areas is None else areas[item.position])
 

@@ -131,7 +131,7 @@ def _table(table: Table) -> dict[str, Any]:
         "columns": [vars(column) for column in table.columns],
         "metrics": [vars(make_column(key, records)) for key in main],
         "families": [
-            {**vars(make_column(f"{key}/{names[0]}", records)), "key": key, "classes": names}
+            {**_family_unit(key, names, records), "key": key, "classes": names}
             for key, names in families.items()
         ],
         "settings": [_evaluator_text(e) for e in table.key["evaluators"]],
@@ -143,6 +143,12 @@ def _family(key: str, prefixes: set[Any]) -> tuple[str, str]:
     count = 2 if key.partition("/")[0] in prefixes else 1
     parts = key.split("/")
     return "/".join(parts[:count]), "/".join(parts[count:])
+
+
+def _family_unit(key: str, classes: Sequence[str], records: Sequence[Record]) -> dict[str, Any]:
+    columns = [make_column(f"{key}/{name}", records) for name in classes]
+    # One class at 0 looks like a fraction, also where the others are in percent.
+    return {**vars(columns[0]), "percent": all(column.percent for column in columns)}
 
 
 def _row(index: int, table: Table, row: Row, album: Album, images: int) -> dict[str, Any]:

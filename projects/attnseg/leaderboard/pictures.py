@@ -3,21 +3,24 @@
 import base64
 import colorsys
 import io
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 SIDE = 320
 _GOLDEN = 0.618033988749895
 _ALPHA, _EDGE_ALPHA, _FAINT_ALPHA = 150, 255, 48
 Colour = tuple[int, int, int]
+# Damaged files make Pillow raise more than OSError: its TIFF reader unpacks what it finds.
+_DAMAGED = (SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
 
 
-def image_uri(path: str | Path, side: int = SIDE) -> str:
-    """An image file as a small JPEG; 16-bit images are stretched to their range.
+def read_image(path: str | Path) -> Image.Image:
+    """Decode an image file.
 
     Raises:
         FileNotFoundError: If the file no longer exists.
@@ -25,11 +28,20 @@ def image_uri(path: str | Path, side: int = SIDE) -> str:
     """
     try:
         with Image.open(path) as file:
-            image = _eight_bits(file)
+            file.load()
+            return file
     except FileNotFoundError as error:
         raise FileNotFoundError(f"'{path}' does not exist any more") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (OSError, *_DAMAGED) as error:
         raise ValueError(f"'{path}' cannot be decoded ({error})") from error
+
+
+def image_uri(path: str | Path, side: int = SIDE) -> str:
+    """An image file as a small JPEG; 16-bit images are stretched to their range.
+
+    Errors as of `read_image`.
+    """
+    image = _eight_bits(read_image(path))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _uri(image, "JPEG", quality=82, optimize=True)
 

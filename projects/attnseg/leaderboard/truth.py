@@ -1,28 +1,28 @@
 """Annotations of single images, found again from what a record says of its data.
 
-Nothing is drawn that may be another file's: a COCO-form file must have the hash of the record, and
-a label map the class areas that the statistics of the run have for its image.
+Nothing is drawn that may be another file's: a COCO-form file, or the label maps of all images, must
+have the hash of the record.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from attnseg.coco_files import read_coco_json, read_segment_ids
 from attnseg.evaluation.masks import encode_segmentation
 from attnseg.evaluation.submission.rle import decode_mask
-from attnseg.file_hash import file_hash
+from attnseg.file_hash import file_hash, files_hash
+from attnseg.leaderboard.pictures import read_image
 from attnseg.per_image import ImageRef
 
 _LEVELS = 4
 _IMAGES = ("images", "image", "img_dir", "imgs", "leftImg8bit", "JPEGImages")
 _LABELS = ("annotations", "ann_dir", "labels", "masks", "gtFine", "SegmentationClass")
-_TOLERANCE = 0.05
 
 
 class Segments(NamedTuple):
@@ -44,14 +44,20 @@ class Truth:
 
     Args:
         annotations: Name of the annotation file, or of the folder of label maps.
-        content_hash: SHA-256 of the file, as the record has it.
+        content_hash: That of the file, or of all label maps, as the record has it.
         classes: Names in the order of the labels.
+        images: All images of the run; label maps can be verified only together.
     """
 
     def __init__(
-        self, annotations: str | None, content_hash: str | None, classes: Sequence[str]
+        self,
+        annotations: str | None,
+        content_hash: str | None,
+        classes: Sequence[str],
+        images: Sequence[ImageRef] = (),
     ) -> None:
         self.name, self.hash, self.classes = annotations or "", content_hash, tuple(classes)
+        self._images = [Path(image.path) for image in images]
         self._files: dict[Path, Path | None] = {}
         self._contents: dict[Path, dict[str, Any]] = {}
         self._labels: dict[int, int] = {}
@@ -62,13 +68,13 @@ class Truth:
 
         Args:
             image: As the run knew it.
-            areas: Labelled pixels of each class (C,), which label maps have to match.
+            areas: Labelled pixels of each class (C,), which tell how a label map was read.
         """
         try:
             if self.name.endswith(".json"):
                 return self._from_coco(image)
             return self._from_map(image, areas) if areas is not None else None
-        except (FileNotFoundError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError):
             return None
 
     def _from_coco(self, image: ImageRef) -> Segments | None:
@@ -140,21 +146,32 @@ class Truth:
         return Segments(index, labels, [True] * len(labels))
 
     def _from_map(self, image: ImageRef, areas: NDArray[np.integer]) -> Segments | None:
-        for path in _label_maps(Path(image.path)):
-            if not path.is_file():
-                continue
-            try:
-                with Image.open(path) as file:
-                    pixels = np.asarray(file).astype(np.int32)
-            except (UnidentifiedImageError, OSError, SyntaxError):
-                continue
-            if pixels.ndim != 2:
-                continue
-            # The second is the shift of `reduce_zero_label`.
-            for labels in (pixels, pixels - 1):
-                if _matches(labels, areas):
-                    return from_labels(labels, len(areas))
+        path = self._maps.get(Path(image.path))
+        if path is None:
+            return None
+        pixels = np.asarray(read_image(path)).astype(np.int32)
+        if pixels.ndim != 2:
+            return None
+        # The second is the shift of `reduce_zero_label`, which the record does not tell.
+        for labels in (pixels, pixels - 1):
+            known = labels[(labels >= 0) & (labels < len(areas))]
+            if np.array_equal(np.bincount(known, minlength=len(areas)), areas):
+                return from_labels(labels, len(areas))
         return None
+
+    @cached_property
+    def _maps(self) -> dict[Path, Path]:
+        """Label maps by image; none where they are not, together, those of the record."""
+        for images, labels in _map_folders(self._images):
+            maps = [
+                labels / image.relative_to(images).with_suffix(".png")
+                for image in self._images
+                if image.is_relative_to(images)
+            ]
+            complete = len(maps) == len(self._images) and all(path.is_file() for path in maps)
+            if complete and files_hash(maps) == self.hash:
+                return dict(zip(self._images, maps, strict=True))
+        return {}
 
 
 def from_labels(labels: NDArray[np.integer], classes: int) -> Segments:
@@ -164,20 +181,12 @@ def from_labels(labels: NDArray[np.integer], classes: int) -> Segments:
     return Segments(index, list(range(classes)), [False] * classes)
 
 
-def _matches(labels: NDArray[np.integer], areas: NDArray[np.integer]) -> bool:
-    """Whether the shares of the classes agree; runs may have resized their truth."""
-    counts = np.bincount(labels[(labels >= 0) & (labels < len(areas))], minlength=len(areas))
-    if not counts.sum() or not areas.sum():
-        return False
-    return bool(np.abs(counts / counts.sum() - areas / areas.sum()).sum() / 2 < _TOLERANCE)
-
-
-def _label_maps(image: Path) -> Iterator[Path]:
-    for position, part in enumerate(image.parts[:-1]):
-        if part in _IMAGES:
+def _map_folders(images: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """A folder of images, and one where their label maps may be."""
+    for folder in images[0].parents if images else ():
+        if folder.name in _IMAGES:
             for name in _LABELS:
-                parts = [*image.parts[:position], name, *image.parts[position + 1 : -1]]
-                yield Path(*parts, f"{image.stem}.png")
+                yield folder, folder.with_name(name)
 
 
 def _panoptic_pngs(file: Path, name: str) -> Iterator[Path]:
