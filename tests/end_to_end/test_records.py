@@ -113,6 +113,8 @@ def test_an_mmseg_config_with_one_and_two_processes(tmp_path: Path, demo_set: Pa
         "annotations": "panoptic_val.json",
         "hash": file_hash(demo_set / "annotations/panoptic_val.json"),
         "images": 4,
+        "classes": ["disk", "star", "ring", "grass", "sand"],
+        "things": None,
     }
     assert one["evaluators"][0]["settings"] == {"iou_metrics": ["mIoU"]}
     for record in (trained, two, one):
