@@ -8,11 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from attnseg.apis import submission
 from attnseg.apis.command import UsageError
 from attnseg.apis.submission import pack_submission, target_of, validate_submission
 from attnseg.evaluation.prediction_writer import PredictionWriter
+from attnseg.evaluation.submission import coco_instance
 from attnseg.evaluation.submission.cityscapes import CATEGORIES
 from attnseg.evaluation.submission.png import png_bytes
 
@@ -116,11 +118,14 @@ def test_full_disk(instances, tmp_path: Path, monkeypatch) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [NAME, "info.json", "preds"]
 
 
-def test_an_invalid_file_does_not_take_the_place_of_the_old_one(instances, tmp_path) -> None:
+def test_an_invalid_file_does_not_take_the_place_of_the_old_one(
+    instances, tmp_path, monkeypatch
+) -> None:
     out = tmp_path / NAME
     out.write_bytes(b"old")
+    monkeypatch.setattr(coco_instance, "_records", lambda *args: iter(()))
     with pytest.raises(UsageError, match=r"not valid and was not kept: no detection at all"):
-        pack_submission("coco-instance", **instances, out=str(out), max_per_image=0)
+        pack_submission("coco-instance", **instances, out=str(out))
     assert out.read_bytes() == b"old"
 
 
@@ -158,3 +163,20 @@ def test_classes_of_the_servers(tmp_path: Path) -> None:
 def test_every_format_is_documented() -> None:
     text = (REPO / "docs" / "submissions.md").read_text()
     assert all(f"| `{kind}` |" in text for kind in submission.FORMATS)
+
+
+def test_errors_of_inputs_do_not_blame_the_output(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Is a directory") as caught:
+        pack_submission("ade20k", "preds", str(tmp_path / "o.zip"), class_list=str(tmp_path))
+    assert "o.zip" not in str(caught.value)
+    with pytest.raises(UsageError, match="Is a directory"):
+        validate_submission("ade20k", "o.zip", class_list=str(tmp_path))
+
+
+@pytest.mark.parametrize("kept", [4, 6, 8])
+def test_cut_images_are_named(tmp_path: Path, kept: int) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8))
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[:kept])
+    with pytest.raises(ValueError, match=r"a\.tif' is damaged or no image"):
+        target_of("cellseg", images=str(tmp_path))

@@ -70,10 +70,12 @@ def pack_submission(
     Raises:
         UsageError: If something does not fit, is damaged, or cannot be written.
     """
+    with input_errors(KeyError, OSError):
+        target = target_of(kind, ann_file, images, class_list)
+        saved = read_predictions(predictions)
     try:
         with input_errors(KeyError):
-            target = target_of(kind, ann_file, images, class_list)
-            return pack(kind, read_predictions(predictions), target, out, **options)
+            return pack(kind, saved, target, out, **options)
     except OSError as error:
         raise UsageError(
             f"'{out}' could not be written ({error.strerror or error}); what was there before is "
@@ -93,7 +95,7 @@ def validate_submission(
     Raises:
         UsageError: If the file does not exist, or if what it is checked against does not fit.
     """
-    with input_errors():
+    with input_errors(OSError):
         return validate(kind, file, target_of(kind, ann_file, images, class_list))
 
 

@@ -52,7 +52,8 @@ def image_key(sample: Mapping[str, Any]) -> ImageKey:
     return (0, int(img_id), path)
 
 
-def _image_id(key: ImageKey) -> int | str | None:
+def image_id(key: ImageKey) -> int | str | None:
+    """Return the ``img_id`` that a key was made from; None where there was none."""
     kind, img_id, _ = key
     return img_id if kind == 0 or img_id else None
 
@@ -174,7 +175,7 @@ class PerImageMetric(CollectingMetric):
             prefix=self.prefix or "",
             settings=self.settings,
             classes=tuple(unique_names(self.class_names)),
-            images=tuple(ImageRef(_image_id(entry.key), entry.key[2]) for entry in entries),
+            images=tuple(ImageRef(image_id(entry.key), entry.key[2]) for entry in entries),
             arrays=self.statistics(entries),
         )
         values = {key: float(value[0]) for key, value in score(self.table).items()}

@@ -17,6 +17,7 @@ from attnseg.evaluation.base import (
     CollectingMetric,
     ImageEntry,
     describe_image,
+    image_id,
     image_key,
     to_numpy,
 )
@@ -165,12 +166,11 @@ class PredictionWriter(CollectingMetric):
     def _fill(self, folder: Path, entries: Sequence[ImageEntry]) -> None:
         images = []
         for name, entry in zip(_file_names(entries), entries, strict=True):
-            kind, img_id, path = entry.key
             parts = tuple(entry.stats["parts"])
             for part in parts:
                 self._take(entry.stats, part, folder / part / f"{name}{SUFFIXES[part]}")
-            own_id = img_id if kind == 0 or img_id else None
-            images.append(SavedImage(own_id, path, name, tuple(entry.stats["size"]), parts))
+            size = tuple(entry.stats["size"])
+            images.append(SavedImage(image_id(entry.key), entry.key[2], name, size, parts))
         classes = self.class_names
         things = thing_flags(classes, self.dataset_meta)
         write_index(folder, classes, things, _palette(self.dataset_meta, len(classes)), images)

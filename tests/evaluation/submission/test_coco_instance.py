@@ -84,16 +84,16 @@ def _counts(counts: object) -> Callable[[list], Any]:
         (_first(image_id=[1]), "unknown image id"),
         (_first(category_id=999), "unknown category id"),
         (_first(category_id="person"), "unknown category id"),
-        (_first(score=1.5), "score that is no number from 0 to 1"),
-        (_first(score=float("nan")), "score that is no number from 0 to 1"),
-        (_first(score="0.5"), "score that is no number from 0 to 1"),
+        (_first(score=float("nan")), "score that is no number"),
+        (_first(score="0.5"), "score that is no number"),
+        (_first(score=float("inf")), "score that is no number"),
         (_first(score=...), "detection without score"),
         (_first(segmentation={"size": [3, 4], "counts": "<"}), "mask that does not fit its image"),
         (_first(segmentation=[[1, 2, 3, 4, 5, 6]]), "mask that does not fit its image"),
         (_counts("11"), "mask that does not fit its image"),
         (_counts("~~"), "mask that does not fit its image"),
         (_counts(""), "mask that does not fit its image"),
-        (_counts([10**30]), "mask that does not fit its image"),
+        (_counts([0, 24]), "mask whose 'counts' are no text: the server reads compressed RLE"),
         (_first(bbox=[1, 2, -3, 4]), "bbox that is not x, y, width, height"),
         (lambda records: [], "no detection at all: the server cannot read an empty list"),
         (lambda records: {"annotations": records}, "damaged file"),
@@ -117,10 +117,11 @@ def test_all_defects_are_counted(packed, edit_zip, tmp_path: Path) -> None:
 
     edit_zip(packed[0], tmp_path / f"{STEM}.zip", {f"{STEM}.json": change})
     findings = validate(KIND, tmp_path / f"{STEM}.zip", packed[1])
-    assert [finding.count for finding in findings.errors] == [101, 101]
+    assert [finding.count for finding in findings.errors] == [101]
     assert str(findings.errors[0]).startswith("error: unknown category id (101x): 999 of")
     assert str(findings.errors[0]).endswith(", ...")
     kinds = {finding.kind: finding.count for finding in findings.warnings}
+    assert kinds["score outside 0 to 1: the server only sorts by scores"] == 101
     assert kinds["more than 100 detections: the server takes the highest scores only"] == 1
     assert kinds["image without a detection"] == len(packed[1].images) - 1
 
@@ -184,7 +185,9 @@ def test_images_of_another_split(coco, predict, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"size \(1x\).*\(4, 5\)"):
         pack(KIND, predict(tmp_path / "p", [sample], saved.classes), target, out)
     sample["pred_instances"]["masks"] = np.ones((1, image["height"], image["width"]))
-    with pytest.raises(ValueError, match="'other.jpg'.*another data set or split"):
+    with pytest.raises(
+        ValueError, match="they are of different data sets or splits"
+    ):
         pack(KIND, predict(tmp_path / "q", [sample], saved.classes), target, out)
 
 
@@ -209,3 +212,9 @@ def test_full_disk_leaves_the_old_file(coco, tmp_path: Path, monkeypatch) -> Non
     assert out.read_bytes() == b"old"
     pack(KIND, saved, target, out)
     assert out.stat().st_size > 1000
+
+
+def test_at_least_one_detection_is_kept(coco, packed, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--max-per-image -1"):
+        pack(KIND, coco[0], packed[1], tmp_path / f"{STEM}.zip", max_per_image=-1)
+    assert not list(tmp_path.iterdir())

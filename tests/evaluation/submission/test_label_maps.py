@@ -270,8 +270,8 @@ def test_defects_of_cityscapes_instances(instances, edit_zip, tmp_path: Path) ->
 
     stripes = np.tile(np.arange(size[1], dtype=np.uint8), (size[0], 1))
     cases = [
-        (line(mask, label, "nan"), "score that is no number from 0 to 1"),
-        (line(mask, label, 1.1), "score that is no number from 0 to 1"),
+        (line(mask, label, "nan"), "score that is no number"),
+        (line(mask, label, "inf"), "score that is no number"),
         (line(mask, 7, 0.5), "unknown category: no labelId with instances"),
         (line(mask, "26.5", 0.5), "unknown category: no labelId with instances"),
         (line(mask, label), "line that is not 'mask labelId score'"),
@@ -292,6 +292,10 @@ def test_defects_of_cityscapes_instances(instances, edit_zip, tmp_path: Path) ->
         edit_zip(instances[0], tmp_path / "x.zip", changes)
         errors = validate("cityscapes-instance", tmp_path / "x.zip", instances[1]).errors
         assert kind in [error.kind for error in errors], (kind, list(map(str, errors)))
+    edit_zip(instances[0], tmp_path / "x.zip", line(mask, label, 1.1))
+    findings = validate("cityscapes-instance", tmp_path / "x.zip", instances[1])
+    assert not findings.errors
+    assert "score outside 0 to 1" in findings.warnings[0].kind
     edit_zip(instances[0], tmp_path / "x.zip", {mask: _grey(0, size)})
     findings = validate("cityscapes-instance", tmp_path / "x.zip", instances[1])
     assert not findings.errors and findings.warnings[0].kind == "empty mask"

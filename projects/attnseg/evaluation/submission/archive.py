@@ -1,5 +1,6 @@
 """Zip files: written atomically, read without extracting them."""
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -129,9 +130,9 @@ class ZipReader:
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
-    RuntimeError,  # encrypted
-    NotImplementedError,  # a compression that Python lacks
+    RuntimeError,  # encrypted, or a compression that Python lacks
 )
 
 

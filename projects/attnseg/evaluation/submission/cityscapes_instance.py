@@ -12,7 +12,7 @@ import numpy as np
 
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter, checked_image
 from attnseg.evaluation.submission.cityscapes import frame_of, frame_of_image
-from attnseg.evaluation.submission.coco_instance import is_score
+from attnseg.evaluation.submission.coco_instance import is_number
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import png_bytes
 from attnseg.evaluation.submission.saved import SavedPredictions
@@ -69,8 +69,10 @@ def validate(archive: ZipReader, target: Target, stem: str, findings: Findings) 
             total += 1
             if label not in allowed:
                 findings.error("unknown category: no labelId with instances", f"{label}, {where}")
-            if not is_score(score):
-                findings.error("score that is no number from 0 to 1", f"{score}, {where}")
+            if not is_number(score):
+                findings.error("score that is no number", f"{score}, {where}")
+            elif not 0 <= score <= 1:
+                findings.warn("score outside 0 to 1: the server only sorts by scores", where)
             if mask in used:
                 findings.error("mask that is named twice", f"{mask}, {where}")
                 continue

@@ -7,11 +7,11 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
+from attnseg.coco_files import check_image_name
 from attnseg.evaluation.rle import mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
@@ -44,6 +44,8 @@ def pack(
     Raises:
         ValueError: If the predictions do not fit the target.
     """
+    if max_per_image < 1:
+        raise ValueError(f"--max-per-image {max_per_image}: at least 1 detection is needed.")
     check_stem(stem, "detections")
     saved.require("instances")
     things = [label for label, thing in enumerate(saved.things) if thing]
@@ -129,10 +131,17 @@ def _check(
     category = record["category_id"]
     if not _is_id(category) or category not in categories:
         findings.error("unknown category id", f"{category!r:.40} of {where}")
-    if not is_score(record["score"]):
-        findings.error("score that is no number from 0 to 1", f"{record['score']!r:.40} of {where}")
+    score = f"{record['score']!r:.40} of {where}"
+    if not is_number(record["score"]):
+        findings.error("score that is no number", score)
+    elif not 0 <= record["score"] <= 1:
+        findings.warn("score outside 0 to 1: the server only sorts by scores", score)
+    segmentation = record["segmentation"]
+    if isinstance(segmentation, dict) and not isinstance(segmentation.get("counts"), str):
+        findings.error("mask whose 'counts' are no text: the server reads compressed RLE", where)
+        return
     try:
-        runs = run_lengths(record["segmentation"], sizes[image_id] if known else None)
+        runs = run_lengths(segmentation, sizes[image_id] if known else None)
         if not mask_area(runs):
             findings.warn("empty mask", where)
     except ValueError as error:
@@ -160,12 +169,7 @@ def pair_by_id(
 
     pairs = pair_images(saved, target, key)
     for image_id, image, prediction in pairs:
-        own, expected = PurePath(prediction.path).name, PurePath(image.name).name
-        if own and own != expected:
-            raise ValueError(
-                f"image id {image_id!r} is '{expected}' in {target.source} and '{own}' in "
-                f"'{saved.folder}': the predictions are of another data set or split."
-            )
+        check_image_name(image_id, prediction.path, image.name, target.source)
     return pairs
 
 
@@ -191,9 +195,9 @@ def report_stem(stem: str, kind: str, findings: Findings) -> None:
         findings.error("file whose name is not as the server asks", error)
 
 
-def is_score(value: Any) -> bool:
-    """Say whether a value is a number from 0 to 1."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+def is_number(value: Any) -> bool:
+    """Say whether a value is a number, and finite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _is_id(value: Any) -> bool:
@@ -204,6 +208,6 @@ def _is_box(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 4
-        and all(isinstance(v, (int, float)) and math.isfinite(v) for v in value)
+        and all(is_number(v) for v in value)
         and min(value[2:]) >= 0
     )

@@ -1,5 +1,6 @@
 """What a submission is checked against: the images and categories of the test set."""
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -132,7 +133,9 @@ def category_ids(
         ValueError: If a class is no category; lists a few of both.
     """
     categories = [c for c in target.categories if not things_only or c["isthing"]]
-    names = [saved.classes[label] for label in labels]
+    # mmseg's ADE20K has a name with a space behind it.
+    names = [saved.classes[label].strip() for label in labels]
+    categories = [{**category, "name": category["name"].strip()} for category in categories]
     known = {category["name"] for category in categories}
     strangers = [name for name in names if name not in known]
     if strangers:
@@ -232,6 +235,10 @@ def check_image_files(
     ]
 
 
+# Pillow and tifffile raise these at headers that are cut off.
+_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+
+
 def _image_size(path: Path) -> tuple[int, int]:
     try:
         if path.suffix.lower() in (".tif", ".tiff"):
@@ -240,5 +247,5 @@ def _image_size(path: Path) -> tuple[int, int]:
                 return tiff.pages.first.imagelength, tiff.pages.first.imagewidth
         with Image.open(path) as image:
             return image.size[1], image.size[0]
-    except (OSError, SyntaxError, ValueError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"image '{path}' is damaged or no image ({error}).") from error
