@@ -1,6 +1,8 @@
 """Damaged, foreign and missing files are named; the others still count."""
 
+import errno
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -57,6 +59,15 @@ def test_damaged_records_are_named_and_the_others_collected(
         ({"evaluators": [{"prefix": 3}]}, "type and prefix are texts"),
         ({"intervals": {"level": 95}}, "'intervals.level' is 95"),
         ({"per_image": 4}, "'per_image' is 4"),
+        ({"seed": True}, "'seed' is True"),
+        ({"data": {"type": ["x"]}}, r"'data.type' is \['x'\], expected a text or null"),
+        ({"data": {"hash": 1}}, "'data.hash' is 1"),
+        ({"checkpoint": {"file": 3}}, "'checkpoint.file' is 3"),
+        ({"cost": {"device": ["cpu"]}}, r"'cost.device' is \['cpu'\]"),
+        ({"evaluators": [{"prefix": []}]}, "type and prefix are texts"),
+        ({"evaluators": [{"settings": []}]}, "settings an object"),
+        ({"metrics": {"PQ": {"value": 10**400}}}, "an integer of 401 digits"),
+        ({"cost": {"params": -(10**400)}}, "an integer of 402 digits"),
     ],
 )
 def test_wrong_entries_are_named(tmp_path: Path, changes: dict, words: str) -> None:
@@ -66,6 +77,46 @@ def test_wrong_entries_are_named(tmp_path: Path, changes: dict, words: str) -> N
     with pytest.raises(ValueError, match=words) as error:
         read_record(file)
     assert str(file) in str(error.value)
+
+
+def test_links_are_followed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain_run(tmp_path / "scratch", "a", 0.5)
+    runs = tmp_path / "runs"
+    plain_run(runs, "b", 0.4)
+    (runs / "a").symlink_to(tmp_path / "scratch")
+    (runs / "circle").symlink_to(runs)
+    (tmp_path / "scratch" / "back").symlink_to(runs)
+    records, problems = load_records([runs, runs / "a"])
+    assert [found.name for found in records] == ["a", "b"] and not problems
+    (runs / "gone").mkdir()
+    (runs / "gone" / "record.json").symlink_to(tmp_path / "nowhere.json")
+    (runs / "gone" / "record-2.json").symlink_to(runs / "gone" / "record-2.json")
+    run_collect([str(runs)])
+    err = capsys.readouterr().err
+    assert f"'{tmp_path}/nowhere.json' cannot be read" in err
+    assert f"'{runs}/gone/record-2.json' cannot be read" in err
+
+
+def test_unreadable_folders_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain_run(tmp_path, "a", 0.5)
+    plain_run(tmp_path, "secret", 0.5)
+    scandir = os.scandir
+
+    def guarded(path: str) -> object:
+        # Permissions would not keep a test out that runs as root.
+        if Path(path).name == "secret_0":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    run_collect([str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert "| a |" in out and "secret" not in out
+    assert f"skipped: the folder '{tmp_path}/secret_0' cannot be read (Permission denied)." in err
+    with pytest.raises(UsageError, match="1 files were skipped"):
+        run_collect([str(tmp_path)], strict=True)
 
 
 def test_missing_optional_entries_are_unknown(tmp_path: Path) -> None:

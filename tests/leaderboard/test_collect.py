@@ -8,18 +8,15 @@ from statistics import fmean, stdev
 
 import pytest
 
-from attnseg.leaderboard.columns import lower_is_better
 from attnseg.leaderboard.export import table_csv, tables_json
 from attnseg.leaderboard.groups import Table, build_tables
 from attnseg.leaderboard.records import load_records
-from attnseg.leaderboard.runs import latest_runs
 from attnseg.leaderboard.text import to_latex, to_markdown
 from tests.leaderboard.factory import measured_run, plain_run, record, write_run
-from tests.leaderboard.factory import table as statistics
 
 
 def tables(folder: Path, **options: object) -> list[Table]:
-    return build_tables(latest_runs(load_records([folder])[0]), **options)
+    return build_tables(load_records([folder])[0], **options)
 
 
 def test_seeds_become_mean_and_sample_deviation(tmp_path: Path) -> None:
@@ -110,72 +107,6 @@ def test_with_a_metric_only_its_evaluators_must_agree(tmp_path: Path) -> None:
     assert [row.name for row in table.rows] == ["b", "a"]
 
 
-def test_the_latest_test_counts_and_the_training_gives_its_time(tmp_path: Path) -> None:
-    old = record("a", {"semantic/mIoU": {"value": 0.9}}, id="20261121_090000-test-1")
-    new = old | {
-        "id": "20261121_100000-test-2",
-        "finished": "2026-11-21T10:00:00+00:00",
-        "metrics": {"semantic/mIoU": {"value": 0.4}},
-        "seed": None,
-    }
-    training = record(
-        "a",
-        {},
-        id="20261121_080000-train-3",
-        mode="train",
-        seed=0,
-        cost={"training_seconds": 7200.0},
-    )
-    for content in (new, old, training):
-        write_run(tmp_path / "run", content)
-    records, _ = load_records([tmp_path])
-    (run,) = latest_runs(records)
-    assert run.record.id.endswith("test-2")
-    assert run.seed == 0 and run.cost("training_seconds") == 7200.0
-    assert "| 120.0 |" in to_markdown(build_tables([run]))
-    assert len(json.loads(tables_json(build_tables([run]), records, []))["records"]) == 3
-
-
-def test_runs_that_others_replace_are_said(tmp_path: Path) -> None:
-    content = record("a", {"semantic/mIoU": {"value": 0.9}}, id="20261121_090000-test-1")
-    write_run(tmp_path / "first", content)
-    later = {"finished": "2026-11-22T09:00:00+00:00", "id": "20261122_090000-test-2"}
-    write_run(tmp_path / "second", content | later | {"metrics": {"semantic/mIoU": {"value": 0.4}}})
-    (table,) = tables(tmp_path)
-    assert table.rows[0].summary("semantic/mIoU").value == 0.4
-    assert "a, seed 0: the latest of 2 run folders counts." in to_markdown([table])
-
-
-def test_weights_of_other_training_options_are_another_row(tmp_path: Path) -> None:
-    for name, trained in (("a", "1" * 64), ("b", "2" * 64)):
-        checkpoint = {"file": f"{name}.pth", "sha256": None, "config_hash": trained}
-        plain_run(tmp_path / name, "same", 0.5, seed=0, checkpoint=checkpoint)
-    (table,) = tables(tmp_path)
-    assert [len(row.runs) for row in table.rows] == [1, 1]
-
-
-@pytest.mark.parametrize("mode", ["test", "train"])
-def test_starting_weights_make_another_row(tmp_path: Path, mode: str) -> None:
-    changes = {"mode": mode, "id": f"20261121_080000-{mode}-1"}
-    for seed in (0, 1):
-        plain_run(tmp_path / "scratch", "same", 0.5, seed, **changes, config={"init": None})
-        plain_run(tmp_path / "tuned", "same", 0.6, seed, **changes, config={"init": "1" * 64})
-    (table,) = tables(tmp_path)
-    assert [[run.seed for run in row.runs] for row in table.rows] == [[0, 1], [0, 1]]
-    # A test in the folder of its training counts as that.
-    if mode == "train":
-        tested = {"id": "20261121_090000-test-2", "config": {"init": None}}
-        plain_run(tmp_path / "tuned", "same", 0.7, 0, **tested)
-        (table,) = tables(tmp_path)
-        assert [[run.seed for run in row.runs] for row in table.rows] == [[0, 1], [0, 1]]
-
-
-def test_a_training_without_a_test_is_ranked_by_its_validation(tmp_path: Path) -> None:
-    plain_run(tmp_path, "a", 0.5, mode="train", id="20261121_080000-train-1")
-    (table,) = tables(tmp_path)
-    assert table.rows[0].rank == 1
-
-
 def test_undefined_values_rank_last_without_a_number(tmp_path: Path) -> None:
     plain_run(tmp_path, "null", None)
     plain_run(tmp_path, "nan", math.nan)
@@ -198,23 +129,6 @@ def test_distances_rank_upwards_and_are_no_percents(tmp_path: Path) -> None:
     assert "boundary/mHD95 ↓" in text and "**0.25 [0.12, 0.50]**" in text
 
 
-@pytest.mark.parametrize(
-    ("key", "lower"),
-    [
-        ("boundary/mHD95", True),
-        ("boundary/HD/road", True),
-        ("boundary/mASD", True),
-        ("surface_distance", True),
-        ("semantic/mIoU", False),
-        ("panoptic/PQ_st", False),
-        ("coco/AP/hausdorff", False),
-        ("cell/F1@0.5", False),
-    ],
-)
-def test_direction_follows_from_the_name(key: str, lower: bool) -> None:
-    assert lower_is_better(key) is lower
-
-
 def test_percents_of_foreign_metrics_stay(tmp_path: Path) -> None:
     evaluators = [{"type": "mmseg.IoUMetric", "prefix": "", "settings": {}}]
     content = record("a", {"mIoU": {"value": 0.9}}, evaluators=evaluators)
@@ -223,48 +137,10 @@ def test_percents_of_foreign_metrics_stay(tmp_path: Path) -> None:
     assert "**0.90**" in text and "mIoU as reported" in text
 
 
-def test_close_runs_are_marked_and_bad_ones_are_not(tmp_path: Path) -> None:
-    for name, quality in (("good", 0.7), ("close", 0.699), ("bad", 0.5)):
-        for seed in (0, 1):
-            measured_run(tmp_path, name, quality, seed)
-    (table,) = tables(tmp_path, resamples=200)
-    rows = {row.name: row for row in table.rows}
-    best = table.rows[0].name
-    assert rows["bad"].difference.distinguishable
-    assert rows["bad"].difference.high < 0
-    other = ({"good", "close"} - {best}).pop()
-    assert not rows[other].difference.distinguishable
-    text = to_markdown([table])
-    lines = {
-        name: next(line for line in text.splitlines() if f"| {name} |" in line) for name in rows
-    }
-    assert "†" in lines[other] and "†" not in lines["bad"] and "†" not in lines[best]
-    assert "over images and seeds (variance pooled over the rows) contains 0" in text
-
-
-def test_rows_without_statistics_are_not_tested(tmp_path: Path) -> None:
-    measured_run(tmp_path, "a", 0.7)
-    plain_run(tmp_path, "b", 0.4)
-    damaged = measured_run(tmp_path, "c", 0.6)
-    damaged.with_name("per_image.npz").write_bytes(b"PK\x03\x04 not much")
-    (table,) = tables(tmp_path)
-    assert [row.difference for row in table.rows] == [None, None, None]
-    notes = " ".join(table.notes)
-    assert "b is not tested" in notes and "per_image.npz' is damaged" in notes
-
-
-def test_metrics_that_the_statistics_lack_are_not_tested(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        content = record(name, {"semantic/other": {"value": 0.9}})
-        write_run(tmp_path / name, content, statistics(0.9))
-    (table,) = tables(tmp_path)
-    assert "statistics of SemanticMetric do not give 'other'" in " ".join(table.notes)
-
-
 def test_files_are_unrounded(tmp_path: Path) -> None:
     measured_run(tmp_path, "a", 0.7)
     records, problems = load_records([tmp_path])
-    made = build_tables(latest_runs(records))
+    made = build_tables(records)
     exact = records[0].metrics["semantic/mIoU"]
     (line,) = csv.DictReader(table_csv(made).splitlines())
     assert float(line["semantic/mIoU"]) == exact.value
@@ -283,12 +159,6 @@ def test_names_are_escaped(tmp_path: Path) -> None:
         r"a|b\_c \& \textless{}script\textgreater{} 50\% \$x\textasciicircum{}2\$ \{y\} "
         r"\#\textasciitilde{}\textbackslash{}"
     ) in to_latex(made)
-
-
-def test_unknown_metrics_are_named(tmp_path: Path) -> None:
-    plain_run(tmp_path, "a", 0.5)
-    with pytest.raises(ValueError, match="no run has the metric 'PQ'; there are: semantic/mIoU"):
-        tables(tmp_path, metrics=["PQ"])
 
 
 def test_latencies_of_several_machines_are_said(tmp_path: Path) -> None:

@@ -54,10 +54,9 @@ def test_eight_processes_lose_no_record(tmp_path: Path) -> None:
 
 
 def test_appended_runs_collect_as_the_originals_do(tmp_path: Path, capsys) -> None:
-    measured_run(tmp_path / "runs", "a", 0.7)
+    measured_run(tmp_path / "runs", "a", 0.7, cost={"training_seconds": 3600.0})
     measured_run(tmp_path / "runs", "b", 0.5)
-    training = {"cost": {"training_seconds": 3600.0}, "mode": "train"}
-    plain_run(tmp_path / "runs", "a", 0.1, id="20261121_070000-train-a", **training)
+    plain_run(tmp_path / "runs", "a", 0.1, id="20261121_070000-train-a", mode="train")
     run_append([str(tmp_path / "runs")], str(tmp_path / "results"))
     capsys.readouterr()
     texts = []

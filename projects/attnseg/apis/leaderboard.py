@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from attnseg._atomic import write_json, write_text
 from attnseg.apis.command import UsageError, input_errors
 from attnseg.leaderboard.compare import compare, comparison_dict, comparison_text, find_run
-from attnseg.leaderboard.export import render, write_files
+from attnseg.leaderboard.export import FORMATS, render, write_files
 from attnseg.leaderboard.gate import check, read_expected, write_expected
 from attnseg.leaderboard.groups import build_tables
 from attnseg.leaderboard.page import build_page
@@ -29,8 +29,8 @@ def run_collect(
     Args:
         paths: Folders and record files.
         out: Folder of the files; without one, a single format is printed.
-        formats: Names with commas between: csv, md, json, tex; by default all, or Markdown when
-            it is printed.
+        formats: Names with commas between, see `FORMATS`; by default all, or Markdown when it is
+            printed.
         metrics: See `build_tables`, as the next two.
         seeds: Expected seeds.
         resamples: Draws of the test against the best.
@@ -39,15 +39,16 @@ def run_collect(
     Raises:
         UsageError: If nothing was collected, or a path or a name is wrong.
     """
-    chosen = [form.strip() for form in (formats or ("csv,md,json,tex" if out else "md")).split(",")]
-    unknown = sorted(set(chosen) - {"csv", "md", "json", "tex"})
+    given = formats or (",".join(FORMATS) if out else "md")
+    chosen = list(dict.fromkeys(form.strip() for form in given.split(",")))
+    unknown = sorted(set(chosen) - set(FORMATS))
     if unknown:
-        raise UsageError(f"unknown format {', '.join(unknown)}; there are csv, md, json and tex.")
+        raise UsageError(f"unknown format {', '.join(unknown)}; there are {', '.join(FORMATS)}.")
     if not out and len(chosen) > 1:
         raise UsageError(f"{len(chosen)} formats need a folder to go to: --out DIR.")
     records, problems = _load(paths)
     with input_errors():
-        tables = build_tables(latest_runs(records), metrics, seeds, resamples)
+        tables = build_tables(records, metrics, seeds, resamples)
     if out:
         with input_errors(OSError):
             files = write_files(out, chosen, tables, records, problems)
@@ -110,7 +111,7 @@ def run_page(
     """
     records, problems = _load(paths)
     with input_errors():
-        tables = build_tables(latest_runs(records), metrics, seeds, resamples)
+        tables = build_tables(records, metrics, seeds, resamples)
         page = build_page(tables, problems, title, images, int(image_mib * 2**20))
     with input_errors(OSError):
         write_text(out, page.html)

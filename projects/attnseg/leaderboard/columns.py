@@ -2,15 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from attnseg.leaderboard.records import Record, Value
+from attnseg.leaderboard.records import Record
 from attnseg.leaderboard.runs import evaluator_of
 
 _SHOWN, _PER_EVALUATOR = 6, 3
 _LOWER = re.compile(
-    r"(hausdorff|hd\d*|distance|dist|as[sd]?d|msd|loss|error|err|mae|mse|rmse|ece|nll|brier)",
+    r"(hausdorff|hd\d*|distance|dist|as[sd]?d|msd|loss|error|err|mae|mse|rmse|ece|nll|brier"
+    r"|abs_rel|sq_rel|silog|log10)",
     re.IGNORECASE,
 )
 _PERCENT_TYPES = ("IoUMetric", "CocoPanopticMetric")
@@ -45,38 +46,50 @@ class Column:
         return f"{value * 100 if self.percent else value:.{digits}f}"
 
 
-def lower_is_better(key: str) -> bool:
+def split_prefix(key: str, prefixes: Collection[str | None]) -> tuple[str, str]:
+    """Split a key into the prefix, "" if it has none, and the metric's own name.
+
+    A first part that is no known prefix is one nevertheless if every known evaluator has another,
+    or if a known one follows: a data set's, from MMEngine's ``MultiDatasetEvaluator``.
+    """
+    parts, known = key.split("/"), {prefix or "" for prefix in prefixes}
+    if len(parts) > 2 and parts[0] not in known and parts[1] in known:
+        count = 2
+    else:
+        count = int(len(parts) > 1 and (parts[0] in known or "" not in known))
+    return "/".join(parts[:count]), "/".join(parts[count:])
+
+
+def lower_is_better(key: str, prefixes: Collection[str | None] = ()) -> bool:
     """Tell from a metric's name whether it is a distance or an error.
 
     Whole words of the name behind the prefix count, so ``boundary/mHD95`` and
-    ``surface_distance`` are, and ``PQ_st`` is not.
+    ``surface_distance`` are, and ``PQ_st`` is not; neither prefixes nor classes count.
     """
-    words = re.split(r"[_\-\s.@/]+|(?<=[a-z])(?=[A-Z])", "/".join(key.split("/")[:2]))
-    return any(_LOWER.fullmatch(word) for word in words)
+    name = split_prefix(key, prefixes)[1].partition("/")[0]
+    words = re.split(r"[_\-\s.@]+|(?<=[a-z])(?=[A-Z])", name)
+    return any(_LOWER.fullmatch(word) for word in (name, *words))
 
 
-def is_main(key: str, prefixes: Iterable[str | None]) -> bool:
+def is_main(key: str, prefixes: Collection[str | None]) -> bool:
     """Whether a key stands for all classes; ``coco/AP/person`` and ``IoU/road`` do not."""
-    first, _, rest = key.partition("/")
-    return "/" not in (rest if first in set(prefixes) else key)
+    return "/" not in split_prefix(key, prefixes)[1]
 
 
 def default_keys(record: Record) -> list[str]:
-    """The first metrics over all classes of each evaluator: up to three, and six in all."""
-    prefixes = [evaluator.get("prefix") for evaluator in record.evaluators]
-    most = min(_PER_EVALUATOR, max(1, _SHOWN // max(len(prefixes), 1)))
-    taken: dict[str | None, int] = {}
-    keys = []
-    for key in record.metrics:
-        if not is_main(key, prefixes):
-            continue
-        first = key.partition("/")[0]
-        prefix = first if first in prefixes else None
-        taken[prefix] = taken.get(prefix, 0) + 1
-        if taken[prefix] <= most:
-            keys.append(key)
-    order = {prefix: i for i, prefix in enumerate(prefixes)}
-    return sorted(keys, key=lambda key: order.get(key.partition("/")[0], len(order)))
+    """The first metrics of each evaluator: up to three, and six in all.
+
+    Those over all classes; those of classes only where there are no others.
+    """
+    prefixes = record.prefixes
+    main = [key for key in record.metrics if is_main(key, prefixes)] or list(record.metrics)
+    groups: dict[str, list[str]] = {}
+    for key in main:
+        groups.setdefault(split_prefix(key, prefixes)[0], []).append(key)
+    most = min(_PER_EVALUATOR, max(1, _SHOWN // max(len(groups), 1)))
+    order = {prefix or "": i for i, prefix in enumerate(prefixes)}
+    first = sorted(groups, key=lambda prefix: order.get(prefix, len(order)))
+    return [key for prefix in first for key in groups[prefix][:most]]
 
 
 def make_column(key: str, records: Sequence[Record]) -> Column:
@@ -89,23 +102,29 @@ def make_column(key: str, records: Sequence[Record]) -> Column:
     known = [value for value in values if not math.isnan(value)]
     types = {str((evaluator_of(record, key) or {}).get("type")) for record in records}
     foreign = any(name.rpartition(".")[2] in _PERCENT_TYPES for name in types)
-    lower = lower_is_better(key)
+    lower = lower_is_better(key, {prefix for record in records for prefix in record.prefixes})
     fraction = not lower and not foreign and all(0 <= value <= 1 for value in known)
     return Column(key, lower, fraction)
 
 
-def with_prefix(key: str, metrics: Mapping[str, Value]) -> str:
+def with_prefix(key: str, metrics: Iterable[str]) -> str:
     """Full key of a metric that was named with or without its prefix.
+
+    Args:
+        key: With a slash in front, only that without a prefix is meant.
+        metrics: Full keys.
 
     Raises:
         ValueError: If no metric or several have the name; lists what there is.
     """
-    if key in metrics:
-        return key
-    found = [full for full in metrics if full.partition("/")[2] == key]
+    metrics = list(metrics)
+    if key[:1] == "/" and key[1:] in metrics:
+        return key[1:]
+    found = [full for full in metrics if key in (full, full.partition("/")[2])]
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"metric '{key}' is ambiguous: {', '.join(found)}.")
+        bare = f"; '/{key}' is that without a prefix" if key in found else ""
+        raise ValueError(f"metric '{key}' is ambiguous: {', '.join(found)}{bare}.")
     shown = ", ".join(sorted(full for full in metrics if full.count("/") <= 1)[:20])
     raise ValueError(f"no run has the metric '{key}'; there are: {shown or 'none'}.")

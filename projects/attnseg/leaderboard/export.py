@@ -97,7 +97,7 @@ def write_files(
 
     Args:
         folder: Made where it is missing.
-        formats: Any of csv, md, json and tex.
+        formats: Any of `FORMATS`.
         tables: What is ranked.
         records: All records.
         problems: What was skipped.
@@ -119,17 +119,8 @@ def write_files(
 def render(
     form: str, tables: Sequence[Table], records: Sequence[Record], problems: Sequence[Problem]
 ) -> str:
-    """One format as text."""
-    renderers: dict[str, Callable[[], str]] = {
-        "csv": lambda: table_csv(tables),
-        "md": lambda: to_markdown(tables),
-        "tex": lambda: to_latex(tables),
-        "json": lambda: tables_json(tables, records, problems),
-    }
-    return renderers[form]()
-
-
-FORMATS = ("csv", "md", "json", "tex")
+    """One of `FORMATS` as text."""
+    return _RENDERERS[form](tables, records, problems)
 
 
 def _row_dict(row: Row) -> dict[str, Any]:
@@ -164,3 +155,13 @@ def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     # An undefined value is an empty field.
     writer.writerows([["" if x is None or x != x else x for x in line] for line in lines])
     return buffer.getvalue()
+
+
+_Renderer = Callable[[Sequence[Table], Sequence[Record], Sequence[Problem]], str]
+_RENDERERS: dict[str, _Renderer] = {
+    "csv": lambda tables, _records, _problems: table_csv(tables),
+    "md": lambda tables, _records, _problems: to_markdown(tables),
+    "json": tables_json,
+    "tex": lambda tables, _records, _problems: to_latex(tables),
+}
+FORMATS = tuple(_RENDERERS)

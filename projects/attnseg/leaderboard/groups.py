@@ -1,14 +1,24 @@
 """Tables of comparable runs, with one row for each seed group."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attnseg.leaderboard.columns import Column, default_keys, make_column, with_prefix
-from attnseg.leaderboard.records import Value
-from attnseg.leaderboard.runs import Run, canonical, comparison_key, describe_differences
+from attnseg.leaderboard.records import Record, Value
+from attnseg.leaderboard.runs import (
+    Run,
+    canonical,
+    comparison_key,
+    describe_differences,
+    latest_runs,
+    prefixes_of,
+)
 from attnseg.leaderboard.significance import Difference, Sampler, row_differences
 
 
@@ -121,17 +131,17 @@ class Table:
 
 
 def build_tables(
-    runs: Iterable[Run],
+    records: Iterable[Record],
     metrics: Sequence[str] = (),
     seeds: Sequence[int] = (),
     resamples: int = 1000,
 ) -> list[Table]:
-    """Put runs into tables; only runs that were measured alike share one.
+    """Put the latest runs into tables; only runs that were measured alike share one.
 
     Args:
-        runs: See `latest_runs`.
+        records: See `latest_runs`.
         metrics: Keys of the columns, the first ranks; by default the first ones of each evaluator.
-            Then only the evaluators of these metrics have to agree.
+            If given, only the evaluators of these metrics have to agree.
         seeds: Seeds that each config should have; by default those that occur in the table.
         resamples: Draws of the test against the best row; 0 for no test.
 
@@ -139,21 +149,39 @@ def build_tables(
         The tables, that with most runs first.
 
     Raises:
-        ValueError: If no run has one of the metrics, or its name is ambiguous.
+        ValueError: If no run has one of the metrics, its name is ambiguous, or ``resamples`` is
+            negative.
     """
-    runs = list(runs)
-    everything = {key: value for run in runs for key, value in run.metrics.items()}
-    keys = [with_prefix(key, everything) for key in metrics]
-    prefixes = [*{key.partition("/")[0] for key in keys}, None, ""] if keys else None
+    if resamples < 0:
+        raise ValueError(f"{resamples} resamples: give a number from 1 on, or 0 for no test.")
+    records = list(records)
+    keys = [with_prefix(key, {key: 0 for r in records for key in r.metrics}) for key in metrics]
+    prefixes = prefixes_of(keys) if keys else None
+    having = [r for r in records if not keys or any(key in r.metrics for key in keys)]
+    runs = latest_runs(having, prefixes)
     parts: dict[str, list[Run]] = {}
     for run in runs:
-        if not keys or any(key in run.metrics for key in keys):
-            parts.setdefault(canonical(comparison_key(run.record, prefixes)), []).append(run)
+        parts.setdefault(canonical(comparison_key(run.record, prefixes)), []).append(run)
     order = sorted(parts.values(), key=lambda part: -len(part))
     tables = [_table(part, keys, seeds, resamples, prefixes) for part in order]
     for table in tables[1:]:
         table.differs = describe_differences(tables[0].key, table.key)
+    for table in tables[:1]:
+        table.notes += _left_out(records, runs, keys)
     return tables
+
+
+def _left_out(records: Sequence[Record], runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
+    have = {run.training for run in runs}
+    others = {run.training: run for run in latest_runs(records) if run.training not in have}
+    if not others:
+        return []
+    names = sorted({run.name for run in others.values()})
+    more = ", ..." if len(names) > 10 else ""
+    return [
+        f"Without {' and '.join(keys)}, and so in no table: {len(others)} "
+        f"run{'s' * (len(others) > 1)} ({', '.join(names[:10])}{more})."
+    ]
 
 
 def _table(
@@ -161,7 +189,7 @@ def _table(
     keys: Sequence[str],
     seeds: Sequence[int],
     resamples: int,
-    prefixes: Sequence[str | None] | None,
+    prefixes: Collection[str | None] | None,
 ) -> Table:
     records = [run.record for run in runs]
     if not keys:
@@ -211,16 +239,27 @@ def _rank(rows: Sequence[Row], column: Column) -> None:
 
 
 def _test(rows: Sequence[Row], column: Column, resamples: int, level: float) -> list[str]:
-    sampler, draws, notes = Sampler(column.key, resamples), [], []
-    usable = [row for row in rows if row.summary(column.key).n == len(row.runs)]
-    for row in usable:
+    """Compare rows with the first, the best; returns which cannot be, and why."""
+    sampler, notes = Sampler(column.key, resamples), []
+    draws: list[list[NDArray[np.float64]]] = []
+    values: list[list[float]] = []
+    for row in rows:
+        found = [run.metrics.get(column.key, Value(math.nan)).value for run in row.runs]
         try:
+            undefined = [run for run, value in zip(row.runs, found, strict=True) if value != value]
+            if undefined:
+                seeds = ", ".join(str(run.seed) for run in undefined if run.seed is not None)
+                of = f" for seed {seeds}" if seeds else ""
+                raise ValueError(f"{column.key} is not defined{of}.")
             draws.append([sampler.draw(run.record) for run in row.runs])
         except ValueError as error:
-            draws.append([])
+            if row is rows[0]:
+                return [f"No row is tested against the best, {row.name}: {error}"]
             notes.append(f"{row.name} is not tested against the best: {error}")
-    values = [[run.metrics[column.key].value for run in row.runs] for row in usable]
-    for row, difference in zip(usable, row_differences(draws, values, 0, level), strict=True):
+            draws.append([])
+        # The defined seeds tell of the variance also where there are no draws.
+        values.append([value for value in found if not math.isnan(value)])
+    for row, difference in zip(rows, row_differences(draws, values, level), strict=True):
         row.difference = difference
     return notes
 

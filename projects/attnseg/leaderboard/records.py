@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,13 @@ from typing import Any, NamedTuple
 SCHEMA = 1
 _NAMES = re.compile(r"record(-\d+)?\.json|\d{8}_\d{6}-(train|test)-.+\.json")
 _BESIDE = ("per_image", "predictions")
+_TEXTS = (
+    *("work_dir", "per_image", "predictions", "started", "finished", "command"),
+    *("config.file", "config.hash", "config.init", "checkpoint.file", "checkpoint.sha256"),
+    *("checkpoint.config_hash", "git.revision", "cost.device"),
+    *(f"data.{key}" for key in ("type", "split", "annotations", "hash")),
+)
+_MOST_DIGITS = 300  # More may be beyond the range of float.
 _NESTED = ("config", "checkpoint", "git", "data", "intervals", "versions", "hardware", "cost")
 
 
@@ -74,6 +81,15 @@ class Record:
         """Type, prefix, settings and annotations of each evaluator."""
         return self.data.get("evaluators") or []
 
+    @property
+    def prefixes(self) -> list[str | None]:
+        """Prefix of each evaluator; "" too if a metric's key can have none."""
+        bare = any("/" not in key for key in self.data["metrics"])
+        return [
+            *(evaluator.get("prefix") for evaluator in self.evaluators),
+            *([""] if bare else []),
+        ]
+
     @cached_property
     def metrics(self) -> dict[str, Value]:
         """Values by full key; what the run could not define is NaN."""
@@ -109,14 +125,15 @@ def load_records(paths: Sequence[str | Path]) -> tuple[list[Record], list[Proble
     """Read all records below some folders; files may be given too.
 
     Returns:
-        The records, oldest first, copies of one record once, and the files that cannot be used.
+        The records, oldest first, copies of one record once, and the files and folders that cannot
+        be used.
 
     Raises:
         FileNotFoundError: If a path does not exist; proposes similar names.
     """
     records: dict[str, Record] = {}
-    problems = []
-    for path in find_records(paths):
+    files, problems = find_records(paths)
+    for path in files:
         try:
             record = read_record(path)
         except ValueError as error:
@@ -130,24 +147,29 @@ def load_records(paths: Sequence[str | Path]) -> tuple[list[Record], list[Proble
     return sorted(records.values(), key=lambda record: (record.time, record.id)), problems
 
 
-def find_records(paths: Iterable[str | Path]) -> list[Path]:
-    """Find records below folders, each file once, in order of the paths.
+def find_records(paths: Iterable[str | Path]) -> tuple[list[Path], list[Problem]]:
+    """Find records below folders, each file once; links are followed.
 
     They are named ``record.json``, ``record-2.json`` and so on in run folders, ``<id>.json`` in
     results folders.
 
+    Returns:
+        The files, sorted, and the folders that cannot be read.
+
     Raises:
         FileNotFoundError: If a path does not exist; proposes similar names.
     """
-    found: set[Path] = set()
+    found: set[str] = set()
+    seen: set[str] = set()
+    problems: list[Problem] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found.update(file.resolve() for file in _walk(path))
+            found.update(_walk(path, seen, problems))
         elif path.is_file():
-            found.add(path.resolve())
+            found.add(os.path.realpath(path))
         else:
             raise FileNotFoundError(f"'{path}' does not exist{_proposal(path)}.")
-    return sorted(found)
+    return sorted(map(Path, found)), problems
 
 
 def read_record(path: str | Path) -> Record:
@@ -158,7 +180,7 @@ def read_record(path: str | Path) -> Record:
     """
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_int=_integer)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"'{path}' cannot be read as JSON ({error}).") from error
     if not isinstance(data, dict):
@@ -174,12 +196,20 @@ def read_record(path: str | Path) -> Record:
     return Record(path, data)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            if _NAMES.fullmatch(name):
-                yield Path(root, name)
+def _walk(folder: Path, seen: set[str], problems: list[Problem]) -> list[str]:
+    def note(error: OSError) -> None:
+        reason = f"the folder '{error.filename}' cannot be read ({error.strerror})."
+        problems.append(Problem(Path(error.filename), reason))
+
+    found = []
+    for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        # Links may lead in circles.
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [os.path.realpath(os.path.join(root, n)) for n in names if _NAMES.fullmatch(n)]
+    return found
 
 
 def _is_there(path: Path | None) -> bool:
@@ -202,22 +232,27 @@ def _first_problem(data: Mapping[str, Any]) -> str | None:
         return f"'id' is {data['id']!r:.40}, expected a text that can name a file"
     if data["mode"] not in ("train", "test"):
         return f"'mode' is {data['mode']!r:.40}, expected 'train' or 'test'"
-    if not isinstance(data.get("seed"), (int, type(None))):
+    if not isinstance(data.get("seed"), (int, type(None))) or isinstance(data.get("seed"), bool):
         return f"'seed' is {data['seed']!r:.40}, expected an integer or null"
     for key in _NESTED:
         if not isinstance(data.get(key), (dict, type(None))):
             return f"'{key}' is {data[key]!r:.40}, expected an object or null"
-    for key in ("work_dir", "per_image", "predictions", "started", "finished"):
-        if not isinstance(data.get(key), (str, type(None))):
-            return f"'{key}' is {data[key]!r:.40}, expected a text or null"
+    for key in _TEXTS:
+        group, _, part = key.rpartition(".")
+        value = ((data.get(group) or {}) if group else data).get(part)
+        if not isinstance(value, (str, type(None))):
+            return f"'{key}' is {value!r:.40}, expected a text or null"
     evaluators = data.get("evaluators") or []
     if not isinstance(evaluators, list) or not all(isinstance(e, dict) for e in evaluators):
         return f"'evaluators' is {evaluators!r:.40}, expected a list of objects"
     for evaluator in evaluators:
-        texts = (evaluator.get("type") or "", evaluator.get("prefix") or "")
-        settings = evaluator.get("settings") or {}
-        if not all(isinstance(text, str) for text in texts) or not isinstance(settings, dict):
-            return f"evaluator {evaluator!r:.60}: type and prefix are texts, settings an object"
+        texts = [evaluator.get(key) for key in ("type", "prefix", "annotations")]
+        fine = all(isinstance(text, (str, type(None))) for text in texts)
+        if not fine or not isinstance(evaluator.get("settings"), (dict, type(None))):
+            return (
+                f"evaluator {evaluator!r:.60}: type and prefix are texts, settings an object, "
+                "annotations a text; or null"
+            )
     level = (data.get("intervals") or {}).get("level")
     if level is not None and not (_is_number(level) and 0 < level < 1):
         return f"'intervals.level' is {level!r:.40}, expected a number between 0 and 1"
@@ -233,6 +268,12 @@ def _first_problem(data: Mapping[str, Any]) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def _number(value: Any) -> float:

@@ -1,8 +1,7 @@
-"""Runs: what is ranked. A run is one training, given by config, seed and folder."""
+"""Runs: what is ranked. A run is one training, given by config, starting weights and seed."""
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,16 +10,14 @@ from attnseg.leaderboard.records import Record, Value
 
 @dataclass(frozen=True)
 class Run:
-    """The latest measurement of a run, with what the record of its training adds.
+    """The latest measurement of a run.
 
     Attributes:
         record: Latest test record; the train record where the run was never tested.
-        training: Latest train record of the same run folder, if there is one.
         replaced: Number of other run folders whose older tests this one stands for.
     """
 
     record: Record
-    training: Record | None = None
     replaced: int = 0
 
     @property
@@ -30,9 +27,7 @@ class Run:
 
     @property
     def seed(self) -> int | None:
-        """Seed of the training; that of the test where the training left no record."""
-        if self.training is not None and self.training.seed is not None:
-            return self.training.seed
+        """Seed of the training; None if the weights do not say it."""
         return self.record.seed
 
     @property
@@ -47,67 +42,60 @@ class Run:
         What the weights were trained with, and from which weights, counts: a test does not see
         options of the training.
         """
-        trained = self.training.get("config.hash") if self.training else None
-        trained = trained or self.record.get("checkpoint.config_hash")
+        trained = self.record.get("checkpoint.config_hash")
         config = self.record.get("config.hash") or self.record.get("config.file")
-        init = self.training.get("config.init") if self.training else None
-        return (self.name, trained or config, config, init or self.record.get("config.init"))
+        return (self.name, trained or config, self.record.get("config.init"))
+
+    @property
+    def training(self) -> tuple[Any, ...]:
+        """Equal for all measurements of one training.
+
+        Without a seed nothing says so, except the same weights in the same folder.
+        """
+        where = (self.record.folder, self.record.get("checkpoint.sha256"))
+        return (self.identity, self.seed, where if self.seed is None else None)
 
     def cost(self, key: str) -> float | None:
         """A number of the record's ``cost``."""
         value = self.record.get(f"cost.{key}")
-        if value is None and key == "training_seconds" and self.training is not None:
-            value = self.training.get("cost.training_seconds")
         return value if isinstance(value, (int, float)) else None
 
 
-def latest_runs(records: Iterable[Record]) -> list[Run]:
+def latest_runs(
+    records: Iterable[Record], prefixes: Collection[str | None] | None = None
+) -> list[Run]:
     """Keep the latest measurement of each run.
 
     A run has one row for each data set and set of evaluators that it was tested with. Two tests of
-    the same config and seed are the same run, also with other checkpoints or in other folders: the
-    later one counts. Without a seed, runs are told apart by their folders.
+    the same config, starting weights and seed are the same run, also with other checkpoints or in
+    other folders: the later one counts.
+
+    Args:
+        records: Oldest first.
+        prefixes: Only the evaluators of these prefixes tell tests apart; None for all.
     """
     records = list(records)
-    trainings = [record for record in records if record.mode == "train"]
     latest: dict[str, Run] = {}
     folders: dict[str, set[str]] = {}
     for mode in ("train", "test"):
         for record in records:
             if record.mode != mode or not record.metrics:
                 continue
-            run = Run(record, _training_of(record, trainings))
-            where = None if run.seed is not None else record.folder
-            key = canonical([run.identity, run.seed, where, comparison_key(record)])
+            run = Run(record)
+            key = canonical([run.training, comparison_key(record, prefixes)])
             folders.setdefault(key, set()).add(record.folder)
             latest[key] = replace(run, replaced=len(folders[key]) - 1)
     return list(latest.values())
 
 
-def _training_of(record: Record, trainings: Sequence[Record]) -> Record | None:
-    """The latest training in the record's run folder, else in that which its checkpoint names."""
-    for same_place in (_same_folder, _same_names):
-        found = [other for other in trainings if same_place(record, other)]
-        if found:
-            return found[-1]
-    return None
+def prefixes_of(keys: Iterable[str]) -> set[str | None]:
+    """Prefixes that evaluators of these metrics may have; those without one are among them."""
+    return {None, "", *(part for key in keys for part in key.split("/")[:-1])}
 
 
-def _same_folder(test: Record, training: Record) -> bool:
-    return test.folder == training.folder
-
-
-def _same_names(test: Record, training: Record) -> bool:
-    # Records that were moved: paths of two machines may be equal by chance, configs are not.
-    checkpoint, folder = test.get("checkpoint.file"), training.get("work_dir")
-    return (
-        bool(checkpoint and folder)
-        and os.path.dirname(os.path.normpath(checkpoint)) == os.path.normpath(folder)
-        and test.get("config.hash") == training.get("config.hash")
-    )
-
-
-def comparison_key(record: Record, prefixes: Sequence[str | None] | None = None) -> dict[str, Any]:
+def comparison_key(
+    record: Record, prefixes: Collection[str | None] | None = None
+) -> dict[str, Any]:
     """What two runs must share to be ranked in one table.
 
     Args:
@@ -138,9 +126,8 @@ def comparison_key(record: Record, prefixes: Sequence[str | None] | None = None)
 
 def evaluator_of(record: Record, key: str) -> dict[str, Any] | None:
     """The evaluator that a metric's key belongs to: that of its prefix, else one without."""
-    first = key.partition("/")[0]
     by_prefix = {evaluator.get("prefix"): evaluator for evaluator in record.evaluators}
-    for prefix in (first, None, ""):
+    for prefix in (*key.split("/")[:-1], None, ""):
         if prefix in by_prefix:
             return by_prefix[prefix]
     return None
@@ -150,11 +137,13 @@ def describe_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str
     """Say in which parts two comparison keys differ, down to the setting."""
     found = []
     for key in {**a, **b}:
-        if key == "evaluators" or a.get(key) == b.get(key):
+        if key == "evaluators" or canonical(a.get(key)) == canonical(b.get(key)):
             continue
-        found.append(f"{key} {_short(a.get(key))} and {_short(b.get(key))}")
-    only_a = [e for e in a["evaluators"] if e not in b["evaluators"]]
-    only_b = [e for e in b["evaluators"] if e not in a["evaluators"]]
+        found.append(f"{key} {_both(a.get(key), b.get(key))}")
+    only_a, only_b = (
+        [e for e in one["evaluators"] if canonical(e) not in map(canonical, other["evaluators"])]
+        for one, other in ((a, b), (b, a))
+    )
     for left in list(only_a):
         twin = next((e for e in only_b if e.get("type") == left.get("type")), None)
         if twin is not None:
@@ -167,25 +156,49 @@ def describe_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str
             " + ".join(str(e.get("type")) for e in x) or "none" for x in (only_a, only_b)
         )
         found.append(f"evaluators {left} and {right}")
+    if not found and canonical(a) != canonical(b):
+        found.append(f"evaluators {_both(a['evaluators'], b['evaluators'])}")
     return found
 
 
 def canonical(value: Any) -> str:
-    """Text that is equal for equal values."""
-    return json.dumps(value, sort_keys=True, default=str)
+    """Text that is equal for equal values, be they written as 1 or 1.0."""
+    return json.dumps(_whole(value), sort_keys=True, default=str)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _whole(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _evaluator_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     name, found = a.get("type"), []
     for key in ("prefix", "annotations"):
         if a.get(key) != b.get(key):
-            found.append(f"{name}'s {key} {_short(a.get(key))} and {_short(b.get(key))}")
-    settings_a, settings_b = a.get("settings") or {}, b.get("settings") or {}
+            found.append(f"{name}'s {key} {_both(a.get(key), b.get(key))}")
+    settings_a, settings_b = a.get("settings"), b.get("settings")
+    if settings_a is None or settings_b is None:
+        differ = settings_a is not settings_b
+        return found + [f"{name}'s settings {_both(settings_a, settings_b)}"] * differ
     for key in {**settings_a, **settings_b}:
-        if settings_a.get(key) != settings_b.get(key):
-            left, right = _short(settings_a.get(key)), _short(settings_b.get(key))
-            found.append(f"{name}'s {key} {left} and {right}")
+        left, right = (_setting(settings, key) for settings in (settings_a, settings_b))
+        if canonical(left) != canonical(right):
+            found.append(f"{name}'s {key} {_both(left, right)}")
     return found
+
+
+def _setting(settings: Mapping[str, Any], key: str) -> Any:
+    # What was set to nothing is known, what was not recorded is not.
+    return "none" if key in settings and settings[key] is None else settings.get(key)
+
+
+def _both(a: Any, b: Any) -> str:
+    left, right = _short(a), _short(b)
+    # Whole where the short texts are alike: "1" and 1, or long lists.
+    return f"{left} and {right}" if left != right else f"{canonical(a)} and {canonical(b)}"
 
 
 def _short(value: Any) -> str:

@@ -78,7 +78,7 @@ def values_of(table: PerImageTable, weights: NDArray[np.integer], key: str) -> N
     """
     try:
         return score(table, weights)[key]
-    except (KeyError, IndexError) as error:
+    except KeyError as error:
         raise ValueError(
             f"the per-image statistics of {table.metric} do not give '{key}' (lacking: {error})"
         ) from error
@@ -89,12 +89,11 @@ class Sampler:
 
     Args:
         key: Full key of a metric.
-        resamples: Number R of draws.
-        seed: Of the draws.
+        resamples: Number R of draws, at least 1.
     """
 
-    def __init__(self, key: str, resamples: int = 1000, seed: int = 0) -> None:
-        self.key, self.resamples, self.seed = key, resamples, seed
+    def __init__(self, key: str, resamples: int = 1000) -> None:
+        self.key, self.resamples = key, resamples
         self._names: list[str] | None = None
         self._weights: NDArray[np.int32] | None = None
         self._like: PerImageTable | None = None
@@ -112,8 +111,8 @@ class Sampler:
         if self._like is None:
             if len(set(names)) != len(names) or not names:
                 raise ValueError("the images are not told apart by their names")
+            self._weights = resample_weights(len(names), self.resamples, seed=0)
             self._like, self._names = table, sorted(names)
-            self._weights = resample_weights(len(names), self.resamples, self.seed)
         for what in ("metric", "settings", "classes"):
             if getattr(table, what) != getattr(self._like, what):
                 raise ValueError(f"'{record.path}' has other {what} in its per-image statistics")
@@ -128,15 +127,13 @@ class Sampler:
 def row_differences(
     rows: Sequence[Sequence[NDArray[np.float64]]],
     values: Sequence[Sequence[float]],
-    best: int,
     level: float = 0.95,
 ) -> list[Difference | None]:
-    """Compare every row with the best.
+    """Compare every row with the best, which is the first.
 
     Args:
         rows: For each row the draws (R,) of its seeds; no seeds where there are no statistics.
         values: For each row the values of its seeds.
-        best: Position of the best row.
         level: Coverage of the intervals.
 
     Returns:
@@ -145,17 +142,17 @@ def row_differences(
     variance, freedom = _pooled_variance(values)
     found: list[Difference | None] = []
     for position, draws in enumerate(rows):
-        if position == best or not draws or not rows[best]:
+        if position == 0 or not draws or not rows[0]:
             found.append(None)
             continue
-        drawn = np.mean(draws, axis=0) - np.mean(rows[best], axis=0)
+        drawn = np.mean(draws, axis=0) - np.mean(rows[0], axis=0)
         drawn = drawn[~np.isnan(drawn)]
         if not drawn.size:
             found.append(None)
             continue
-        delta = float(np.mean(values[position]) - np.mean(values[best]))
+        delta = float(np.mean(values[position]) - np.mean(values[0]))
         if freedom:
-            over_seeds = variance * (1 / len(values[position]) + 1 / len(values[best]))
+            over_seeds = variance * (1 / len(values[position]) + 1 / len(values[0]))
             low, high = _welch(delta, float(drawn.var()), over_seeds, freedom, level)
         else:
             low, high = bounds(centred(drawn, delta), level)

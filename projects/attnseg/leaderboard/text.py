@@ -50,11 +50,11 @@ class Grid:
     below: list[str]
 
 
-def to_markdown(tables: Sequence[Table], digits: int = 2) -> str:
+def to_markdown(tables: Sequence[Table]) -> str:
     """Set tables in Markdown, one section each where there are several."""
     parts = [_separation(tables, _markdown)] if len(tables) > 1 else []
     for number, table in enumerate(tables, 1):
-        grid = _grid(table, digits)
+        grid = _grid(table)
         parts.append(f"## Table {number}: {_markdown(grid.title)}")
         parts += [_markdown(line) for line in grid.above]
         head = "| " + " | ".join(map(_markdown, grid.headers)) + " |"
@@ -68,13 +68,13 @@ def to_markdown(tables: Sequence[Table], digits: int = 2) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(tables: Sequence[Table], digits: int = 2) -> str:
+def to_latex(tables: Sequence[Table]) -> str:
     """Set tables in LaTeX; the preamble needs ``booktabs``."""
     parts = ["% needs \\usepackage{booktabs}"]
     if len(tables) > 1:
         parts.append("\n".join(f"% {line}" for line in _separation(tables, str).splitlines()))
     for table in tables:
-        grid = _grid(table, digits)
+        grid = _grid(table)
         align = "".join("l" if name in _TEXTS else "r" for name in grid.headers)
         lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
         lines += [" & ".join(map(_latex, grid.headers)) + r" \\", r"\midrule"]
@@ -97,19 +97,19 @@ def seeds_text(row: Row) -> str:
     return f"{have} (n={len(row.runs)} of {row.expected}, missing {missing})"
 
 
-def value_text(column: Column, found: Summary, row: Row, digits: int = 2) -> str:
+def value_text(column: Column, found: Summary, row: Row) -> str:
     """A value with its interval, or a mean with its standard deviation and n."""
     if math.isnan(found.value):
         return "n/a"
-    text = column.show(found.value, digits)
+    text = column.show(found.value)
     if len(row.runs) > 1:
-        return f"{text} ± {column.show(found.sd, digits)} ({found.n})"
+        return f"{text} ± {column.show(found.sd)} ({found.n})"
     if math.isnan(found.low) or math.isnan(found.high):
         return text
-    return f"{text} [{column.show(found.low, digits)}, {column.show(found.high, digits)}]"
+    return f"{text} [{column.show(found.low)}, {column.show(found.high)}]"
 
 
-def _grid(table: Table, digits: int) -> Grid:
+def _grid(table: Table) -> Grid:
     costs = [cost for cost in _COSTS if any(row.cost(cost[1]) is not None for row in table.rows)]
     seeds = any(run.seed is not None for run in table.runs)
     headers = ["#", "Run", *(["Seeds"] if seeds else [])]
@@ -122,7 +122,7 @@ def _grid(table: Table, digits: int) -> Grid:
         cells += [Cell(seeds_text(row))] if seeds else []
         for column, top in zip(table.columns, best, strict=True):
             found = row.summary(column.key)
-            text = value_text(column, found, row, digits)
+            text = value_text(column, found, row)
             tied = column is table.primary and row.difference is not None
             if tied and not row.difference.distinguishable:
                 text += f" {MARK}"
