@@ -83,6 +83,21 @@ def test_every_record_has_a_column(
     assert shown[0] in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("evaluators", "prefix"),
+    [(None, "semantic/"), ([{"type": "CocoMetric", "prefix": "coco"}], "lol/coco/"), (None, "")],
+)
+def test_the_page_groups_classes_also_of_unknown_prefixes(
+    tmp_path: Path, evaluators: list | None, prefix: str
+) -> None:
+    keys = [f"{prefix}{name}" for name in ("mIoU", "IoU/road", "IoU/sky")]
+    content = record("a", {key: {"value": 0.5} for key in keys}, evaluators=evaluators)
+    write_run(tmp_path / "a", content)
+    run_page([str(tmp_path)], str(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text()
+    assert f'"key":"{prefix}IoU","lower":false,"percent":true,"classes":["road","sky"]' in text
+
+
 def test_each_evaluator_shows_its_first_metrics_in_its_order(tmp_path: Path) -> None:
     keys = [f"{prefix}/{name}" for prefix in ("b", "a") for name in ("w", "x", "y", "z")]
     metrics = {key: {"value": 0.5} for key in keys}

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from attnseg._atomic import to_plain
-from attnseg.leaderboard.columns import is_main, make_column
+from attnseg.leaderboard.columns import is_main, make_column, split_prefix
 from attnseg.leaderboard.export import COSTS
 from attnseg.leaderboard.groups import Row, Table
 from attnseg.leaderboard.overlays import Album, run_images
@@ -114,7 +114,7 @@ def _hash(text: str) -> str:
 
 def _table(table: Table) -> dict[str, Any]:
     records = [run.record for run in table.runs]
-    prefixes = {e.get("prefix") for record in records for e in record.evaluators}
+    prefixes = {prefix for record in records for prefix in record.prefixes}
     keys = list(dict.fromkeys(key for record in records for key in record.metrics))
     main = [key for key in keys if is_main(key, prefixes)]
     families: dict[str, list[str]] = {}
@@ -129,7 +129,8 @@ def _table(table: Table) -> dict[str, Any]:
         "level": table.level,
         "primary": table.primary.key,
         "columns": [vars(column) for column in table.columns],
-        "metrics": [vars(make_column(key, records)) for key in main],
+        "metrics": [vars(make_column(key, records)) for key in main]
+        or [vars(column) for column in table.columns],
         "families": [
             {**_family_unit(key, names, records), "key": key, "classes": names}
             for key, names in families.items()
@@ -140,9 +141,9 @@ def _table(table: Table) -> dict[str, Any]:
 
 def _family(key: str, prefixes: set[Any]) -> tuple[str, str]:
     """Split the key of a class's value: ``semantic/IoU/road`` is road of semantic/IoU."""
-    count = 2 if key.partition("/")[0] in prefixes else 1
-    parts = key.split("/")
-    return "/".join(parts[:count]), "/".join(parts[count:])
+    prefix, own = split_prefix(key, prefixes)
+    metric, _, name = own.partition("/")
+    return f"{prefix}/{metric}" if prefix else metric, name
 
 
 def _family_unit(key: str, classes: Sequence[str], records: Sequence[Record]) -> dict[str, Any]:

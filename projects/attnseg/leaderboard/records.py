@@ -81,7 +81,7 @@ class Record:
         """Type, prefix, settings and annotations of each evaluator."""
         return self.data.get("evaluators") or []
 
-    @property
+    @cached_property
     def prefixes(self) -> list[str | None]:
         """Prefix of each evaluator; "" too if a metric's key can have none."""
         bare = any("/" not in key for key in self.data["metrics"])
