@@ -34,8 +34,9 @@ def parse_args() -> dict[str, object]:
     pair.add_argument("first", metavar="A", help="record file or run folder")
     pair.add_argument("second", metavar="B")
     pair.add_argument("--paired", action="store_true", help="differences image by image")
-    pair.add_argument("--level", type=float, default=0.95, help="of the paired intervals")
-    pair.add_argument("--seed", type=int, default=0, help="of the resamples")
+    pair.add_argument("--level", type=float, help="of the paired intervals (default 0.95)")
+    pair.add_argument("--seed", type=int, help="of the paired resamples (default 0)")
+    pair.add_argument("--resamples", type=int, help="paired bootstrap draws (default 1000)")
     pair.add_argument("--out", help="JSON file for the unrounded numbers")
     gate = add("gate", run_gate, "fail when a run falls below expected results")
     gate.add_argument("--expected", required=True, help="JSON file, see --write")
@@ -43,7 +44,7 @@ def parse_args() -> dict[str, object]:
     gate.add_argument("--tolerance", type=float, help="with --write (default 0.01)")
     for command in (collect, page, pair, gate):
         command.add_argument("--metric", nargs="+", dest="metrics", default=(), help="keys")
-    for command in (collect, page, pair):
+    for command in (collect, page):
         command.add_argument("--resamples", type=int, default=1000, help="bootstrap draws")
     append = add("append", run_append, "copy records into a shared results folder")
     append.add_argument("--to", required=True, help="results folder; nothing is overwritten")

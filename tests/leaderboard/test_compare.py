@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,60 @@ def test_unpaired_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     b = plain_run(tmp_path, "b", 0.5, data={"split": "test"})
     run_compare(str(a), str(b))
     text = capsys.readouterr().out
-    assert "Unpaired: each run's own 95 % interval" in text
+    assert "Unpaired: each run's own interval over images (95 %)." in text
     assert "MEASURED DIFFERENTLY (A and B): split val and test." in text
     with pytest.raises(UsageError, match="no run has the metric 'PQ'"):
         run_compare(str(a), str(b), metrics=["PQ"])
+
+
+def test_unpaired_intervals_keep_their_own_levels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = measured_run(tmp_path, "a", 0.7)
+    wide = measured_run(tmp_path, "wide", 0.6, intervals={"level": 0.99})
+    none = plain_run(tmp_path, "none", 0.5, intervals=None)
+    for other, words in ((wide, "(A 95 %, B 99 %)"), (none, "(A 95 %, B none)")):
+        run_compare(str(a), str(other), out=str(tmp_path / "out.json"))
+        assert f"each run's own interval over images {words}." in capsys.readouterr().out
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert (content["a"]["level"], content["b"]["level"], content["level"]) == (0.95, None, None)
+
+
+@pytest.mark.parametrize("name", ["level", "seed", "resamples"])
+def test_numbers_of_the_paired_bootstrap_are_refused_without_it(tmp_path: Path, name: str) -> None:
+    a, b = (str(measured_run(tmp_path, run, 0.7)) for run in "ab")
+    value = {"level": 0.9, "seed": 0, "resamples": 100}[name]
+    with pytest.raises(UsageError, match=f"{name} only go with --paired"):
+        run_compare(a, b, **{name: value})
+    run_compare(a, b, paired=True, **{name: value})
+    with pytest.raises(UsageError, match=name):
+        run_compare(a, b, paired=True, **{name: -3})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"split": "test"}}, "split val and test"),
+        ({"data": {"hash": "b" * 64}}, "annotation hash aaaaaaaaaaaa and bbbbbbbbbbbb"),
+        ({"data": {"hash": None}}, "annotation hash aaaaaaaaaaaa and unknown"),
+        ({"data": {"images": 39}}, "images 40 and 39"),
+        (
+            {"evaluators": [record("x", {})["evaluators"][0] | {"annotations": "c" * 64}]},
+            "SemanticMetric's annotations unknown and cccccccccccc",
+        ),
+    ],
+)
+def test_other_truth_is_not_paired(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    a, b = measured_run(tmp_path, "a", 0.7), measured_run(tmp_path, "b", 0.7, **changes)
+    with pytest.raises(UsageError, match=rf"measured differently \(A and B\): .*{words}"):
+        run_compare(str(a), str(b), paired=True)
+
+
+def test_evaluators_that_only_one_run_has_do_not_stop_the_pairing(tmp_path: Path) -> None:
+    other = {"type": "BoundaryMetric", "prefix": "boundary", "settings": {}, "annotations": None}
+    evaluators = [*record("x", {})["evaluators"], other]
+    a, b = measured_run(tmp_path, "a", 0.7), measured_run(tmp_path, "b", 0.7, evaluators=evaluators)
+    assert compare(find_run(a), find_run(b), paired=True).images == 40
 
 
 def test_other_images_classes_and_settings_are_refused(tmp_path: Path) -> None:

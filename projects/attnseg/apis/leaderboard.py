@@ -63,12 +63,14 @@ def run_compare(
     second: str,
     paired: bool = False,
     metrics: Sequence[str] = (),
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    resamples: int | None = None,
+    level: float | None = None,
+    seed: int | None = None,
     out: str | None = None,
 ) -> None:
     """Print two runs side by side; ``out`` gets the unrounded numbers as JSON.
+
+    The draws, ``level`` and ``seed`` are those of the paired bootstrap, see `compare`.
 
     Raises:
         UsageError: If a run cannot be read, or the two cannot be compared.
@@ -137,7 +139,12 @@ def run_gate(
     """
     if not write and (metrics or tolerance is not None):
         raise UsageError("--metric and --tolerance belong to --write: the file has its own.")
-    records, _ = _load(paths, may_be_empty=not write)
+    records, problems = _load(paths, may_be_empty=not write)
+    if write and problems:
+        raise UsageError(
+            f"nothing was written: {len(problems)} files were skipped, and may be the newest "
+            "records of their runs. Remove them, or test again."
+        )
     runs = latest_runs(records)
     if write:
         with input_errors(OSError):
@@ -147,6 +154,7 @@ def run_gate(
         return
     with input_errors():
         failures, passed = check(runs, read_expected(expected))
+    failures += [f"{p.path}: skipped, may be the newest record of a run" for p in problems]
     for line in passed:
         print(f"ok    {line}")
     for line in failures:

@@ -1,10 +1,10 @@
 """Two runs side by side, by paired bootstrap differences or, unpaired, by their intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from attnseg.evaluation.bootstrap import PairedDifference, paired_differences
 from attnseg.leaderboard.columns import Column, is_main, make_column, with_prefix
@@ -12,6 +12,8 @@ from attnseg.leaderboard.records import Record, Value, load_records
 from attnseg.leaderboard.runs import comparison_key, describe_differences
 from attnseg.leaderboard.text import columns_of_text
 from attnseg.per_image import PerImageTable, read_tables
+
+_DRAWS = {"resamples": 1000, "level": 0.95, "seed": 0}
 
 
 class Line(NamedTuple):
@@ -32,15 +34,15 @@ class Comparison:
         b: Second record.
         lines: Metrics that both have.
         images: Number of images that were paired; None without pairing.
-        level: Share of the resamples inside the intervals.
-        differs: What was measured differently; empty for a paired comparison.
+        level: Share of the resamples inside the paired intervals; None without pairing.
+        differs: What was measured differently; what was paired was not.
     """
 
     a: Record
     b: Record
     lines: list[Line]
     images: int | None
-    level: float
+    level: float | None
     differs: list[str]
 
 
@@ -75,9 +77,9 @@ def compare(
     b: Record,
     paired: bool = False,
     metrics: Sequence[str] = (),
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    resamples: int | None = None,
+    level: float | None = None,
+    seed: int | None = None,
 ) -> Comparison:
     """Compare two runs.
 
@@ -86,14 +88,24 @@ def compare(
         b: Second run.
         paired: Bootstrap the difference image by image; needs the per-image statistics of both.
         metrics: Keys, with or without prefix; by default all that stand for all classes.
-        resamples: Number of draws.
-        level: Share of the resamples inside an interval; unpaired intervals are the records' own.
-        seed: Of the draws.
+        resamples: Number of paired draws, 1000 by default.
+        level: Share of them inside an interval, 0.95 by default.
+        seed: Of the draws, 0 by default.
 
     Raises:
-        ValueError: If the runs have no metric in common or, paired, differ in images, classes or
-            settings, or lack statistics; says which.
+        ValueError: If the runs have no metric in common or, paired, differ in data, images, classes
+            or settings, or lack statistics; says which. Also if a number that only pairing uses is
+            given without it.
     """
+    draws = {"resamples": resamples, "level": level, "seed": seed}
+    given = {name: value for name, value in draws.items() if value is not None}
+    if given and not paired:
+        raise ValueError(
+            f"{', '.join(given)} only go with --paired: without it, the runs keep the intervals "
+            "that their tests wrote."
+        )
+    if seed is not None and seed < 0:
+        raise ValueError(f"the seed is {seed}, it must not be negative.")
     shared = {key: value for key, value in a.metrics.items() if key in b.metrics}
     if not shared:
         raise ValueError(
@@ -102,7 +114,7 @@ def compare(
         )
     prefixes = [evaluator.get("prefix") for evaluator in a.evaluators]
     if paired:
-        found, images = _paired(a, b, resamples, level, seed)
+        found, images = _paired(a, b, {**_DRAWS, **given})
         known = {**dict.fromkeys(found, Value(math.nan)), **shared}
     else:
         found, images, known = {}, None, shared
@@ -124,27 +136,27 @@ def compare(
         )
         for key in keys
     ]
-    own = a.get("intervals.level") if not paired else level
+    level = {**_DRAWS, **given}["level"] if paired else None
     differs = describe_differences(comparison_key(a), comparison_key(b))
-    return Comparison(a, b, lines, images, own or level, differs)
+    return Comparison(a, b, lines, images, level, differs)
 
 
-def comparison_text(comparison: Comparison, digits: int = 2) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """The comparison as aligned text."""
     names = [f"{which} = {run.name}" for which, run in (("A", comparison.a), ("B", comparison.b))]
     seeds = [f", seed {run.seed}" if run.seed is not None else "" for run in _runs(comparison)]
     head = [f"{n}{s}, {r.path}" for n, s, r in zip(names, seeds, _runs(comparison), strict=True)]
-    level = f"{comparison.level * 100:g} %"
     if comparison.images is None:
         rows = [["", "A", "", "B", ""]]
-        rows += [_unpaired_line(line, digits) for line in comparison.lines]
+        rows += [_unpaired_line(line) for line in comparison.lines]
         foot = [
-            f"Unpaired: each run's own {level} interval over images. Whether they overlap is no "
-            "test; --paired is one."
+            f"Unpaired: each run's own interval over images ({_levels(comparison)}). Whether they "
+            "overlap is no test; --paired is one."
         ]
     else:
         rows = [["", "A", "B", "A - B", "interval", "P(A > B)"]]
-        rows += [_paired_line(line, digits) for line in comparison.lines]
+        rows += [_paired_line(line) for line in comparison.lines]
+        level = _percent(comparison.level)
         foot = [f"Paired bootstrap over {comparison.images} images, {level} intervals."]
     if any(line.column.percent for line in comparison.lines):
         foot.append("Fractions in percent, rounded.")
@@ -159,8 +171,8 @@ def comparison_text(comparison: Comparison, digits: int = 2) -> str:
 def comparison_dict(comparison: Comparison) -> dict[str, object]:
     """The comparison as JSON values, unrounded."""
     return {
-        "a": {"id": comparison.a.id, "name": comparison.a.name, "file": comparison.a.path},
-        "b": {"id": comparison.b.id, "name": comparison.b.name, "file": comparison.b.path},
+        "a": _run_dict(comparison.a),
+        "b": _run_dict(comparison.b),
         "images": comparison.images,
         "level": comparison.level,
         "differs": comparison.differs,
@@ -175,8 +187,22 @@ def comparison_dict(comparison: Comparison) -> dict[str, object]:
     }
 
 
+def _run_dict(run: Record) -> dict[str, object]:
+    own = run.get("intervals.level")
+    return {"id": run.id, "name": run.name, "file": run.path, "level": own}
+
+
+def _levels(comparison: Comparison) -> str:
+    levels = [_percent(run.get("intervals.level")) for run in _runs(comparison)]
+    return f"A {levels[0]}, B {levels[1]}" if levels[0] != levels[1] else levels[0]
+
+
+def _percent(level: float | None) -> str:
+    return "none" if level is None else f"{level * 100:g} %"
+
+
 def _paired(
-    a: Record, b: Record, resamples: int, level: float, seed: int
+    a: Record, b: Record, draws: Mapping[str, Any]
 ) -> tuple[dict[str, PairedDifference], int]:
     tables_a, tables_b = _tables(a), _tables(b)
     common = [name for name in tables_a if name in tables_b]
@@ -185,11 +211,19 @@ def _paired(
             f"the per-image statistics of the runs are of different metrics: {', '.join(tables_a)} "
             f"and {', '.join(tables_b)}."
         )
+    prefixes = [tables_a[name].prefix for name in common]
+    prefixes += [None] * ("" in prefixes)
+    differs = describe_differences(comparison_key(a, prefixes), comparison_key(b, prefixes))
+    if differs:
+        raise ValueError(
+            f"the runs were measured differently (A and B): {'; '.join(differs)}. Compare them "
+            "without --paired."
+        )
     found, images = {}, 0
     for name in common:
         table = tables_a[name]
         try:
-            differences = paired_differences(table, tables_b[name], resamples, level, seed)
+            differences = paired_differences(table, tables_b[name], **draws)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         images = len(table.images)
@@ -215,21 +249,21 @@ def _runs(comparison: Comparison) -> tuple[Record, Record]:
     return comparison.a, comparison.b
 
 
-def _unpaired_line(line: Line, digits: int) -> list[str]:
+def _unpaired_line(line: Line) -> list[str]:
     cells = [line.column.key]
     for value in (line.a, line.b):
-        cells += [line.column.show(value.value, digits), _bounds(line.column, value, digits)]
+        cells += [line.column.show(value.value), _bounds(line.column, value)]
     return cells
 
 
-def _paired_line(line: Line, digits: int) -> list[str]:
+def _paired_line(line: Line) -> list[str]:
     column, found = line.column, line.difference
-    cells = [column.key, column.show(found.a, digits), column.show(found.b, digits)]
-    cells += [column.show(found.delta, digits), _bounds(column, found, digits)]
+    cells = [column.key, column.show(found.a), column.show(found.b)]
+    cells += [column.show(found.delta), _bounds(column, found)]
     return [*cells, "n/a" if math.isnan(found.probability) else f"{found.probability:.3f}"]
 
 
-def _bounds(column: Column, value: Value | PairedDifference, digits: int) -> str:
+def _bounds(column: Column, value: Value | PairedDifference) -> str:
     if math.isnan(value.low) or math.isnan(value.high):
         return ""
-    return f"[{column.show(value.low, digits)}, {column.show(value.high, digits)}]"
+    return f"[{column.show(value.low)}, {column.show(value.high)}]"
