@@ -129,6 +129,12 @@ def test_a_folder_of_several_runs_is_refused(tmp_path: Path) -> None:
         find_run(tmp_path / "none")
 
 
+def test_values_of_classes_are_compared_where_there_are_no_others(tmp_path: Path) -> None:
+    metrics = {"semantic/IoU/road": {"value": 0.5}, "semantic/IoU/sky": {"value": 0.6}}
+    a, b = (find_run(write_run(tmp_path / name, record(name, metrics))) for name in "ab")
+    assert [line.column.key for line in compare(a, b).lines] == list(metrics)
+
+
 def test_nothing_in_common_is_an_error(tmp_path: Path) -> None:
     a = find_run(plain_run(tmp_path, "a", 0.5))
     b = find_run(write_run(tmp_path / "b", record("b", {"coco/AP": {"value": 0.1}})))

@@ -141,6 +141,13 @@ def test_scatter_shows_the_front_and_follows_the_axes(
 
 
 @needs_browser
+def test_the_value_of_a_class_may_rank(open_page: Callable[..., Tab], runs: Path) -> None:
+    tab = open_page(runs, metrics=["IoU/road"])
+    assert tab.page.locator("#y").input_value() == "semantic/IoU/road"
+    assert tab.page.locator("#scatter .point").count() == 3
+
+
+@needs_browser
 def test_selected_runs_are_compared_by_class(open_page: Callable[..., Tab], runs: Path) -> None:
     tab = open_page(runs)
     bars = tab.page.locator("#classes .fill")

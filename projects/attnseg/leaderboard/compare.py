@@ -87,7 +87,8 @@ def compare(
         a: First run.
         b: Second run.
         paired: Bootstrap the difference image by image; needs the per-image statistics of both.
-        metrics: Keys, with or without prefix; by default all that stand for all classes.
+        metrics: Keys, with or without prefix; by default all that stand for all classes,
+            or, where there are none, those of classes.
         resamples: Number of paired draws, 1000 by default.
         level: Share of them inside an interval, 0.95 by default.
         seed: Of the draws, 0 by default.
@@ -112,14 +113,14 @@ def compare(
             f"the runs have no metric in common: A has {', '.join(list(a.metrics)[:5])}; "
             f"B has {', '.join(list(b.metrics)[:5])}."
         )
-    prefixes = [evaluator.get("prefix") for evaluator in a.evaluators]
     if paired:
         found, images = _paired(a, b, {**_DRAWS, **given})
         known = {**dict.fromkeys(found, Value(math.nan)), **shared}
     else:
         found, images, known = {}, None, shared
     keys = [with_prefix(key, known) for key in metrics]
-    keys = keys or [k for k in (found or shared) if is_main(k, prefixes)]
+    prefixes = [*a.prefixes, *b.prefixes]
+    keys = keys or [k for k in (found or shared) if is_main(k, prefixes)] or list(found or shared)
     if paired:
         unpaired = [key for key in keys if key not in found]
         if unpaired:

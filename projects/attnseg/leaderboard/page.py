@@ -117,6 +117,7 @@ def _table(table: Table) -> dict[str, Any]:
     prefixes = {prefix for record in records for prefix in record.prefixes}
     keys = list(dict.fromkeys(key for record in records for key in record.metrics))
     main = [key for key in keys if is_main(key, prefixes)]
+    shown = dict.fromkeys([*main, *(column.key for column in table.columns)])
     families: dict[str, list[str]] = {}
     for key in keys:
         if key not in main:
@@ -129,8 +130,7 @@ def _table(table: Table) -> dict[str, Any]:
         "level": table.level,
         "primary": table.primary.key,
         "columns": [vars(column) for column in table.columns],
-        "metrics": [vars(make_column(key, records)) for key in main]
-        or [vars(column) for column in table.columns],
+        "metrics": [vars(make_column(key, records)) for key in shown],
         "families": [
             {**_family_unit(key, names, records), "key": key, "classes": names}
             for key, names in families.items()
