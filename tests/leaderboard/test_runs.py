@@ -204,3 +204,24 @@ def test_what_differs_beyond_types_and_settings_is_still_said() -> None:
     assert canonical(one) != canonical(two)
     (text,) = describe_differences(one, two)
     assert text == 'evaluators [{"type": "M"}] and [{"type": "M"}, {"type": "M"}]'
+
+
+def test_rows_of_one_config_tell_what_differs(tmp_path: Path) -> None:
+    for name, trained, init in (
+        ("a", "1" * 64, None),
+        ("b", "2" * 64, None),
+        ("c", "1" * 64, "f" * 64),
+    ):
+        checkpoint = {"file": f"{name}.pth", "sha256": None, "config_hash": trained}
+        config = {"file": "same.py", "hash": "1" * 64, "init": init}
+        metrics = {"semantic/mIoU": {"value": 0.5}}
+        content = record("same", metrics, id=f"20261121_090000-test-{name}", checkpoint=checkpoint)
+        write_run(tmp_path / name, content | {"config": config})
+    write_run(tmp_path / "d", record("other", metrics, id="20261121_090000-test-d"))
+    (table,) = tables(tmp_path)
+    assert {row.name for row in table.rows} == {
+        "same (options 1111111, from scratch)",
+        "same (options 2222222, from scratch)",
+        "same (options 1111111, from ffffffffffff)",
+        "other",
+    }

@@ -47,19 +47,21 @@ class Row:
     Attributes:
         runs: At least one, by seed.
         missing: Expected seeds without a run.
+        mark: What tells it from other rows of the same config.
         rank: From 1 on; None where the ranking metric is not defined.
         difference: To the best row, in the ranking metric; None if it cannot be tested.
     """
 
     runs: list[Run]
     missing: list[int] = field(default_factory=list)
+    mark: str = ""
     rank: int | None = None
     difference: Difference | None = None
 
     @property
     def name(self) -> str:
-        """Name of the config."""
-        return self.runs[0].name
+        """Name of the config, with what tells it from others of this name."""
+        return self.runs[0].name + (f" ({self.mark})" if self.mark else "")
 
     @property
     def seeds(self) -> list[int | None]:
@@ -220,7 +222,31 @@ def _rows(runs: Sequence[Run], seeds: Sequence[int]) -> list[Row]:
         have = {run.seed for run in group}
         missing = sorted(wanted - have) if seeds or have != {None} else []
         rows.append(Row(group, missing))
+    _mark_namesakes(rows)
     return rows
+
+
+def _mark_namesakes(rows: Sequence[Row]) -> None:
+    """Tell rows of one config apart: trained with other options, from other weights, elsewhere."""
+    names: dict[str, list[Row]] = {}
+    for row in rows:
+        names.setdefault(row.name, []).append(row)
+    for group in names.values():
+        marks = [_origin(row.runs[0]) for row in group]
+        for part in marks[0] if len(group) > 1 else ():
+            texts = [mark[part] for mark in marks]
+            if len(set(texts)) > 1:
+                for row, text in zip(group, texts, strict=True):
+                    row.mark += f"{', ' if row.mark else ''}{part} {text}"
+
+
+def _origin(run: Run) -> dict[str, str]:
+    _, trained, init = run.identity
+    return {
+        "options": str(trained or "unknown")[:7],
+        "from": str(init or "scratch").rpartition("/")[2][:12],
+        "folder": "" if run.seed is not None else run.record.folder.rpartition("/")[2],
+    }
 
 
 def _lone(run: Run) -> str | None:
