@@ -59,7 +59,7 @@ def test_unpaired_intervals_keep_their_own_levels(
 def test_numbers_of_the_paired_bootstrap_are_refused_without_it(tmp_path: Path, name: str) -> None:
     a, b = (str(measured_run(tmp_path, run, 0.7)) for run in "ab")
     value = {"level": 0.9, "seed": 0, "resamples": 100}[name]
-    with pytest.raises(UsageError, match=f"{name} only go with --paired"):
+    with pytest.raises(UsageError, match=f"--paired is needed for {name}:"):
         run_compare(a, b, **{name: value})
     run_compare(a, b, paired=True, **{name: value})
     with pytest.raises(UsageError, match=name):

@@ -233,6 +233,13 @@ def test_incomplete_expectations_are_named(
         run_gate([str(tmp_path / "first")], str(expected))
 
 
+def test_one_name_measured_in_two_ways_is_not_written(tmp_path: Path) -> None:
+    for seed, split in enumerate(("val", "test")):
+        plain_run(tmp_path / "runs", "a", 0.5, seed, data={"split": split})
+    with pytest.raises(UsageError, match=r"in 2 ways \(split test and val\): give the folders"):
+        run_gate([str(tmp_path / "runs")], str(tmp_path / "expected.json"), write=True)
+
+
 def test_nothing_is_written_without_values(tmp_path: Path) -> None:
     plain_run(tmp_path / "runs", "a", None)
     with pytest.raises(UsageError, match="'a' has no value of semantic/mIoU"):

@@ -102,7 +102,7 @@ def compare(
     given = {name: value for name, value in draws.items() if value is not None}
     if given and not paired:
         raise ValueError(
-            f"{', '.join(given)} only go with --paired: without it, the runs keep the intervals "
+            f"--paired is needed for {', '.join(given)}: without it, the runs keep the intervals "
             "that their tests wrote."
         )
     if seed is not None and seed < 0:

@@ -104,7 +104,11 @@ def write_expected(
         keys = keys or default_keys(named[0].record)[:1]
         measured = {canonical(comparison_key(run.record, prefixes_of(keys))) for run in named}
         if len(measured) > 1:
-            raise ValueError(f"'{name}' was measured in {len(measured)} ways: give one of them.")
+            differs = describe_differences(*map(json.loads, sorted(measured)[:2]))
+            raise ValueError(
+                f"'{name}' was measured in {len(measured)} ways ({'; '.join(differs)}): give the "
+                "folders of one."
+            )
         entry: dict[str, Any] = {
             **json.loads(measured.pop()),
             "seeds": sorted({run.seed for run in named}, key=lambda seed: (seed is None, seed)),
