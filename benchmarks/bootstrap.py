@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from common import Measurement, measure, print_table, report
 
-from attnseg.evaluation.bootstrap import resample_weights
+from attnseg.evaluation.bootstrap import bounds, centred, resample_weights
 from attnseg.evaluation.functional.matching import ImageMatches, area_limits, match_image
 from attnseg.evaluation.scores.instances import instance_scores
 from attnseg.per_image import ImageRef, PerImageTable
@@ -209,7 +209,7 @@ def compare(images: int, resamples: int, threads: int, repeats: int) -> dict[str
     own, theirs = run(ours, 1), run(reference, repeats)
     found = own.value
     extrapolated = theirs.seconds * resamples
-    low, high = np.quantile(found["values"]["AP"], (0.025, 0.975))
+    low, high = bounds(centred(found["values"]["AP"], found["point"]["AP"]), 0.95)
     compared = len(theirs.value)
     print_table(
         ["", "seconds", "peak MiB"],
@@ -224,7 +224,7 @@ def compare(images: int, resamples: int, threads: int, repeats: int) -> dict[str
         f"{found['detections']} detections, {resamples} resamples; AP in 4 area ranges, AR at 3 "
         "limits, all classes",
         "ap": found["point"]["AP"],
-        "ap_interval": [float(low), float(high)],
+        "ap_interval": [low, high],
         "resamples_compared": compared,
         "values_compared": compared * len(theirs.value[0]),
         "max_abs_difference": _largest_difference(found["values"], theirs.value),
