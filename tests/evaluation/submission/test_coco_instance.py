@@ -185,9 +185,7 @@ def test_images_of_another_split(coco, predict, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"size \(1x\).*\(4, 5\)"):
         pack(KIND, predict(tmp_path / "p", [sample], saved.classes), target, out)
     sample["pred_instances"]["masks"] = np.ones((1, image["height"], image["width"]))
-    with pytest.raises(
-        ValueError, match="they are of different data sets or splits"
-    ):
+    with pytest.raises(ValueError, match="they are of different data sets or splits"):
         pack(KIND, predict(tmp_path / "q", [sample], saved.classes), target, out)
 
 
