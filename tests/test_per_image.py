@@ -130,6 +130,13 @@ def test_ids_that_repeat_are_told_apart_by_their_paths() -> None:
     assert image_names(PerImageTable("M", "", {}, (), refs)) == ["1 a/x.png", "1 b/x.png", "2"]
 
 
+def test_names_given_as_ids_do_not_keep_data_set_classes_apart() -> None:
+    with_ids = tuple(ImageRef(f"{i}", f"/d/{i}.png") for i in range(3))
+    without = tuple(ImageRef(None, f"/e/{i}.png") for i in range(3))
+    names = [image_names(PerImageTable("M", "", {}, (), refs)) for refs in (with_ids, without)]
+    assert names[0] == names[1] == ["0.png", "1.png", "2.png"]
+
+
 def test_absolute_and_relative_paths_keep_their_names() -> None:
     refs = (ImageRef(None, "/d/a.png"), ImageRef(None, "d/b.png"))
     assert image_names(PerImageTable("M", "", {}, (), refs)) == ["a.png", "b.png"]

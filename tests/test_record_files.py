@@ -131,6 +131,17 @@ def test_a_copy_brings_its_statistics_and_finds_its_predictions(tmp_path: Path) 
     assert len(list((tmp_path / "results").iterdir())) == 4
 
 
+def test_a_record_whose_folder_moved_is_the_same(tmp_path: Path) -> None:
+    path = write_record(tmp_path / "run/time", _record("x", "../predictions"), [_table(7)])
+    first = copy_record(path, tmp_path / "results")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert copy_record(tmp_path / "moved/time" / path.name, tmp_path / "results") == first
+    # Another process has written the statistics, and not yet the record.
+    first.unlink()
+    assert copy_record(tmp_path / "moved/time" / path.name, tmp_path / "results") == first
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
 def test_statistics_that_are_gone_are_not_copied(tmp_path: Path) -> None:
     path = write_record(tmp_path, _record("x"), [_table()])
     (tmp_path / "per_image.npz").unlink()

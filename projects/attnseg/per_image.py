@@ -57,12 +57,17 @@ class PerImageTable:
 
 
 def image_names(table: PerImageTable) -> list[str]:
-    """Identify the images across machines: by id, else by the path below their common folder.
+    """Identify the images across machines: by number, else by the path below their common folder.
 
-    Ids that occur twice, as in two data sets joined, are told apart by that path.
+    Ids that are texts are names that one data set class gives and another does not; they count
+    where there is no path. Numbers that occur twice, as in two data sets joined, are told apart by
+    the path.
     """
     paths = [image.path for image in table.images]
-    ids = [None if image.id is None else str(image.id) for image in table.images]
+    ids = [
+        None if image.id is None or (isinstance(image.id, str) and image.path) else str(image.id)
+        for image in table.images
+    ]
     try:
         folder = os.path.commonpath(paths) if len(paths) > 1 and all(paths) else ""
     except ValueError:  # absolute and relative paths

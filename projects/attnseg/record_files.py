@@ -79,12 +79,20 @@ def add_record(
         path, other = folder / f"{stem}{suffix}.json", folder / f"{statistics_stem}{suffix}.npz"
         content = {**record, "per_image": None if statistics is None else other.name}
         text = json.dumps(to_plain(content), indent=2, allow_nan=False) + "\n"
-        there = _content(path)
-        if there == text.encode() and (statistics is None or _content(other) == statistics):
+        if not path.exists() and _create_both(path, text.encode(), other, statistics):
             return path
-        if there is None and _create_both(path, text.encode(), other, statistics):
+        if _same(_content(path), text) and (statistics is None or _content(other) == statistics):
             return path
     raise AssertionError("unreachable")
+
+
+def _same(there: bytes | None, text: str) -> bool:
+    """Whether two records are one; its predictions may have moved."""
+    try:
+        a, b = json.loads(there or b""), json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(a, dict) and a | {"predictions": None} == b | {"predictions": None}
 
 
 def _content(path: Path) -> bytes | None:
@@ -96,17 +104,16 @@ def _content(path: Path) -> bytes | None:
 
 def _create_both(path: Path, record: bytes, other: Path, statistics: bytes | None) -> bool:
     """Create a record and its statistics, the record last; False if one of the names is taken."""
-    if statistics is not None and not _create(other, statistics):
+    created_statistics = statistics is not None and _create(other, statistics)
+    # Equal ones are those of the same record, which another process is about to write.
+    if not created_statistics and statistics is not None and _content(other) != statistics:
         return False
     try:
-        created = _create(path, record)
+        return _create(path, record)
     except BaseException:
-        if statistics is not None:
+        if created_statistics:
             other.unlink(missing_ok=True)
         raise
-    if not created and statistics is not None:
-        other.unlink(missing_ok=True)
-    return created
 
 
 def _create(path: Path, data: bytes) -> bool:

@@ -37,6 +37,7 @@ def test_surroundings_do_not_change_it(cfg: Config, tmp_path: Path) -> None:
             "env_cfg.cudnn_benchmark": True,
             "train_dataloader.num_workers": 7,
             "train_cfg.val_interval": 17,
+            "test_dataloader.batch_size": 4,
             "default_hooks.checkpoint.interval": 17,
             "experiment_name": "other",
             "visualizer.name": "other",

@@ -1,6 +1,7 @@
 """What a record says of evaluators, ours and foreign ones."""
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,3 +75,15 @@ def test_intervals_of_another_form_are_left_out(
     }
     assert how["level"] == 0.9
     assert measured({"score": 1.0}, [Foreign(found)], 10, 0.9)[1] is None
+
+
+def test_truth_in_png_files_is_hashed_too(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "p.json").write_text("{}")
+    found = []
+    config = {"ann_file": str(tmp_path / "p.json"), "seg_prefix": str(tmp_path / "maps")}
+    for content in (b"a", b"b", b"a"):
+        (tmp_path / "maps" / "1.png").write_bytes(content)
+        (described,) = describe_evaluators([SimpleNamespace(settings={})], config)
+        found.append(described["annotations"])
+    assert found[0] == found[2] != found[1]

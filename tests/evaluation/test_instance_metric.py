@@ -305,3 +305,16 @@ def test_bad_files(tmp_path: Path, rle) -> None:
     with pytest.raises(ValueError, match="no images and no categories and no annotations"):
         path.write_text('{"images": [], "categories": []}')
         CocoInstanceMetric(str(path))
+
+
+def test_boxes_of_a_resized_image_are_not_taken_for_the_original_ones() -> None:
+    pred = {"labels": [0], "scores": [0.9], "bboxes": np.array([[2.0, 2.0, 8.0, 6.0]])}
+    half = {"labels": np.array([0]), "bboxes": np.array([[1.0, 1.0, 4.0, 3.0]])}
+    resized = {"gt_instances": half, "scale_factor": (0.5, 0.5)}
+    metric = CocoInstanceMetric(iou_type="bbox")
+    metric.dataset_meta = {"classes": ("a", "b")}
+    with pytest.raises(ValueError, match=r"img_id 3.*resized.*'ann_file'"):
+        metric.process({}, [_sample(pred, **resized)])
+    raw = [{"bbox_label": 0, "bbox": [2.0, 2.0, 8.0, 6.0]}]
+    metric.process({}, [_sample(pred, instances=raw, **resized)])
+    assert metric.evaluate(1)["coco/AP"] == 1

@@ -165,3 +165,11 @@ def test_latencies_of_several_machines_are_said(tmp_path: Path) -> None:
     plain_run(tmp_path, "a", 0.5)
     plain_run(tmp_path, "b", 0.5, cost={"device": "cuda"})
     assert "Latencies were measured in 2 settings" in to_markdown(tables(tmp_path))
+
+
+def test_a_drawn_seed_is_expected_of_nobody(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        plain_run(tmp_path, "a", 0.5, seed=seed)
+    plain_run(tmp_path, "peer", 0.4, seed=1387473244)
+    (found,) = tables(tmp_path)
+    assert [row.missing for row in found.rows] == [[], []]

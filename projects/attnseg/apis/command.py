@@ -20,8 +20,8 @@ class UsageError(Exception):
 def input_errors(*more: type[Exception]) -> Iterator[None]:
     """Turn errors about files and values into a UsageError of the same text.
 
-    Goes around the code that reads a config, opens a data set or converts one, never around a
-    training: there an error is the program's, and its traceback is wanted.
+    Goes around the code that reads a config, opens a data set or converts one, and around a test,
+    never around a training: there an error is the program's, and its traceback is wanted.
 
     Args:
         more: Errors that mean bad input besides ValueError and a missing or existing file.
@@ -32,7 +32,15 @@ def input_errors(*more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, *more) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    """The text of an error, without the quotes of a KeyError and a data worker's traceback."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if "Original Traceback" in text:
+        text = text.rpartition(f"\n{type(error).__name__}: ")[2]
+    return f"{text} ({TRACEBACK_VARIABLE}=1 shows where)" if isinstance(error, KeyError) else text
 
 
 def run_command(command: Callable[[], Any]) -> None:

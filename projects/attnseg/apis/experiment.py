@@ -187,9 +187,11 @@ def run_test(cfg: Any) -> dict[str, float]:
     # The runner loads them once more, leniently, after its hooks are set up.
     with input_errors(RuntimeError):
         load_weights(runner.model, cfg.load_from)
-    with input_errors():
+    with input_errors(TypeError):
         _build_loops(runner, "test_loop")
-    return runner.test()
+    # What goes wrong from here on is nearly always an image or an annotation.
+    with input_errors(KeyError):
+        return runner.test()
 
 
 def _build_runner(cfg: Any) -> Any:

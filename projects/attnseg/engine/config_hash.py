@@ -53,7 +53,9 @@ def plain_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
         if name in ("custom_hooks", "default_hooks"):
             value = _acting(value)
         elif name in _LOADERS and isinstance(value, Mapping):
-            value = {key: item for key, item in value.items() if key not in _LOADER_SPEED}
+            # How many images an evaluation looks at at once is speed too.
+            speed = _LOADER_SPEED | ({"batch_size"} if name != "train_dataloader" else set())
+            value = {key: item for key, item in value.items() if key not in speed}
         elif name == "train_cfg" and isinstance(value, Mapping):
             value = {key: item for key, item in value.items() if key not in _INTERVALS}
         sections[name] = _plain(value, roots)

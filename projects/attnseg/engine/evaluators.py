@@ -1,5 +1,6 @@
 """Which metrics an evaluation computed, with which settings, and how sure their values are."""
 
+import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from mmengine.logging import print_log
 
 from attnseg._atomic import to_plain
 from attnseg.engine.config_hash import type_name
-from attnseg.file_hash import file_hash
+from attnseg.file_hash import file_hash, files_hash
 from attnseg.per_image import PerImageTable
 
 METHOD = "image bootstrap, centred percentile"
@@ -114,12 +115,25 @@ def _describe(metric: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(settings, Mapping):
         settings = _without_paths(config)
     file = config.get("ann_file") or getattr(metric, "ann_file", None)
+    (file, config.get("seg_prefix"))
     return {
         "type": type_name(config) or name,
         "prefix": getattr(metric, "prefix", None) or "",
         "settings": attempt(f"settings of {name}", to_plain, dict(settings)),
-        "annotations": attempt(f"annotations of {name}", file_hash, file) if file else None,
+        "annotations": attempt(
+            f"annotations of {name}", _truth_hash, file, config.get("seg_prefix")
+        )
+        if file
+        else None,
     }
+
+
+def _truth_hash(file: str, maps: str | None) -> str:
+    """Hash of an annotation file, and of the PNG files beside it where the truth lies in them."""
+    own = file_hash(file)
+    if maps is None:
+        return own
+    return hashlib.sha256(f"{own}{files_hash(Path(maps).glob('*.png'))}".encode()).hexdigest()
 
 
 def _bounds(

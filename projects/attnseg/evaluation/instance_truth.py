@@ -102,12 +102,17 @@ def sample_objects(
     """Objects that a data sample carries, as COCO annotations with labels as category ids.
 
     Reads mmdet's ``gt_instances`` and ``ignored_instances`` (crowds), or the raw ``instances``.
+    Boxes come from ``instances`` where there are any: those of ``gt_instances`` are resized with
+    the image if annotations are loaded before it is.
 
     Raises:
         KeyError: If the sample has none of them, or no masks.
-        ValueError: If masks are not of the size of the image.
+        ValueError: If masks are not of the size of the image, or nothing tells whether boxes are.
     """
-    if sample.get("gt_instances") is not None:
+    raw = iou_type == "bbox" and sample.get("instances") is not None
+    if sample.get("gt_instances") is not None and not raw:
+        if iou_type == "bbox":
+            _check_scale(sample, size, owner)
         groups = [(sample["gt_instances"], 0), (sample.get("ignored_instances"), 1)]
         records: list[Record] = []
         for group, crowd in groups:
@@ -139,6 +144,18 @@ def sample_objects(
         size,
         iou_type,
         owner,
+    )
+
+
+def _check_scale(sample: Mapping[str, Any], size: tuple[int, int], owner: str) -> None:
+    scale, masks = sample.get("scale_factor"), sample["gt_instances"].get("masks")
+    if scale is None or all(factor == 1 for factor in scale):
+        return
+    if (getattr(masks, "height", None), getattr(masks, "width", None)) == size:
+        return
+    raise ValueError(
+        f"The true boxes of {owner} may be those of the resized image (scale_factor {scale}): give "
+        "the metric 'ann_file', or add 'instances' to the 'meta_keys' of PackDetInputs."
     )
 
 

@@ -1,5 +1,6 @@
 """Keeps the predictions of a test, so that submissions and values come from the same ones."""
 
+import logging
 import os
 import re
 import secrets
@@ -193,10 +194,13 @@ class PredictionWriter(CollectingMetric):
         try:
             os.rename(folder, self.out_dir)
         except OSError as error:
-            raise FileExistsError(
+            # An error here would cost the run its numbers.
+            self.log(
                 f"'{self.out_dir}' cannot be made: {error.strerror}. Another run may have filled "
-                f"it meanwhile; the predictions of this run are complete in '{folder}'."
-            ) from error
+                f"it meanwhile; the predictions of this run are complete in '{folder}'.",
+                logging.ERROR,
+            )
+            self.out_dir = folder
         self._own = True
 
     def _check_free(self) -> None:

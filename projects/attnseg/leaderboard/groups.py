@@ -1,6 +1,7 @@
 """Tables of comparable runs, with one row for each seed group."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
@@ -215,15 +216,25 @@ def _rows(runs: Sequence[Run], seeds: Sequence[int]) -> list[Row]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(canonical([run.identity, _lone(run)]), []).append(run)
-    wanted = set(seeds) or {run.seed for run in runs if run.seed is not None}
+    wanted = set(seeds) or _common_seeds(groups.values())
     rows = []
     for group in groups.values():
         group.sort(key=lambda run: (run.seed is None, run.seed or 0))
         have = {run.seed for run in group}
-        missing = sorted(wanted - have) if seeds or have != {None} else []
+        missing = sorted(wanted - have) if seeds or have & wanted else []
         rows.append(Row(group, missing))
     _mark_namesakes(rows)
     return rows
+
+
+def _common_seeds(groups: Iterable[Sequence[Run]]) -> set[int]:
+    """Seeds that somebody chose: of rows with several, or of several rows.
+
+    A config without a seed draws one, which nobody can expect elsewhere.
+    """
+    times = Counter(run.seed for group in groups for run in group)
+    several = {run.seed for group in groups if len(group) > 1 for run in group}
+    return {seed for seed, count in times.items() if count > 1 or seed in several} - {None}
 
 
 def _mark_namesakes(rows: Sequence[Row]) -> None:

@@ -1,0 +1,30 @@
+"""How bad input becomes one line."""
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from attnseg.apis.command import UsageError, input_errors
+
+
+class Broken(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        raise ValueError("image 'a.png' is damaged")
+
+
+def test_a_key_error_has_no_quotes_around_its_text() -> None:
+    expected = r"^'a.json' has no image id 3 \(ATTNSEG_TRACEBACK=1"
+    with pytest.raises(UsageError, match=expected), input_errors(KeyError):
+        raise KeyError("'a.json' has no image id 3")
+
+
+def test_the_error_of_a_data_worker_is_its_text_alone() -> None:
+    with pytest.raises(UsageError, match=r"^image 'a.png' is damaged$"), input_errors():
+        list(DataLoader(Broken(), num_workers=1))
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), input_errors():
+        1 / 0  # noqa: B018
