@@ -1,0 +1,1 @@
+"""IAUNet: query-based U-Net for instances of cells."""
