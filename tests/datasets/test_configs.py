@@ -8,14 +8,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import (
+    DATASETS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    DefaultScope,
+)
+
+from attnseg.registry import METRICS
 
 REPO = Path(__file__).resolve().parents[2]
 BASES = sorted((REPO / "configs/_base_/datasets").glob("*.py"))
 # Things and stuff, by the papers of the data sets.
 COUNTS = {"coco": (80, 53), "ade20k": (100, 50), "cityscapes": (8, 11), "dsb2018": (1, 1)}
-COUNTS |= {"demo": (3, 2), "coco_mini": (80, 0), "camvid11": (11, 0)}
+COUNTS |= {"demo": (3, 2), "coco_mini": (80, 0), "camvid11": (11, 0), "evican": (2, 0)}
+COUNTS |= {name: (1, 0) for name in ("usiigaci", "livecell", "neurips_cellseg", "revvity")}
+CELLS = [path for path in BASES if path.stem.endswith("_cells")]
+SCHEDULES = sorted((REPO / "configs/_base_/schedules").glob("*.py"))
 
 
 def split_name(path):
@@ -27,7 +39,7 @@ def test_base_says_its_classes_and_paths(path):
     name, task = split_name(path)
     cfg = Config.fromfile(path)
     things, stuff = COUNTS[name]
-    assert cfg.num_classes == (things if task == "instance" else things + stuff)
+    assert cfg.num_classes == (things + stuff if task in ("panoptic", "semantic") else things)
     if task == "panoptic":
         assert (cfg.num_things, cfg.num_stuff) == (things, stuff)
     paper = name in ("coco", "ade20k", "cityscapes")
@@ -35,11 +47,14 @@ def test_base_says_its_classes_and_paths(path):
     assert cfg.train_dataloader.sampler == {"type": sampler, "shuffle": True}
     for split in ("train", "val", "test"):
         assert cfg[f"{split}_dataloader"].dataset.data_root == cfg.data_root
-    evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
-    for evaluator in evaluators:
-        for key in ("ann_file", "seg_prefix"):
-            assert evaluator.get(key, cfg.data_root).startswith(cfg.data_root)
-    assert cfg.test_evaluator == cfg.val_evaluator
+    for split in ("val", "test"):
+        chosen = cfg[f"{split}_evaluator"]
+        for evaluator in chosen if isinstance(chosen, list) else [chosen]:
+            for key in ("ann_file", "seg_prefix"):
+                assert evaluator.get(key, cfg.data_root).startswith(cfg.data_root)
+            if task != "panoptic" and "ann_file" in evaluator:
+                truth = cfg[f"{split}_dataloader"].dataset.ann_file
+                assert evaluator.ann_file == cfg.data_root + truth
 
 
 def test_numbers_of_classes_are_those_of_the_frameworks():
@@ -89,11 +104,11 @@ def test_demo_bases_load_every_sample_of_the_demo_set(task, demo_set):
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("schedule", ["adamw_2e-3_400i.py", "adamw_5e-4_1000e.py"])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda path: path.stem)
 def test_bases_share_no_key(path, schedule, tmp_path):
     runtime = "semantic.py" if path.stem.endswith("semantic") else "detection.py"
     base = REPO / "configs/_base_"
-    parts = [str(path), str(base / "schedules" / schedule), str(base / "runtime" / runtime)]
+    parts = [str(path), str(schedule), str(base / "runtime" / runtime)]
     leaf = tmp_path / "leaf.py"
     leaf.write_text(f"_base_ = {parts}\n")
     assert Config.fromfile(leaf).default_scope == ("mmseg" if "semantic" in runtime else "mmdet")
@@ -124,7 +139,11 @@ def with_data(path, demo_set, data_root):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in BASES if split_name(p)[0] in ("demo", "dsb2018", "camvid11", "coco_mini")],
+    [
+        p
+        for p in BASES
+        if split_name(p)[0] in ("demo", "dsb2018", "camvid11", "coco_mini") and p not in CELLS
+    ],
     ids=lambda path: path.stem,
 )
 def test_small_sets_give_samples_of_128_and_truth_at_full_size(path, demo_set, data_root):
@@ -151,6 +170,76 @@ def test_small_sets_give_samples_of_128_and_truth_at_full_size(path, demo_set, d
             if "gt_instances" in data:
                 assert data.gt_instances.masks.masks.shape[1:] == size
                 assert len(data.gt_instances.masks) == len(data.gt_instances.labels)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in CELLS if split_name(p)[0] in ("dsb2018", "usiigaci")],
+    ids=lambda path: path.stem,
+)
+def test_cells_are_brought_to_512_with_their_ratio(path, demo_set, data_root):
+    name = split_name(path)[0]
+    real = data_root is not None and (data_root / name).is_dir()
+    root = data_root / name if real else demo_set
+    cfg = Config.fromfile(path)
+    for split in ("train", "val", "test"):
+        dataset = DATASETS.build({**cfg[f"{split}_dataloader"].dataset, "data_root": str(root)})
+        sample = dataset[len(dataset) - 1]
+        data = sample["data_samples"]
+        height, width = data.ori_shape
+        if split == "train":
+            assert sample["inputs"].shape == (3, 512, 512)
+            assert data.gt_instances.masks.masks.shape[1:] == (512, 512)
+            assert len(data.gt_instances.masks) == len(data.gt_instances.labels)
+            assert 0.8 <= max(data.scale_factor) * max(height, width) / 512 <= 1.5
+        else:
+            expected = [round(side * 512 / max(height, width)) for side in (height, width)]
+            assert sample["inputs"].shape == (3, *expected)
+            assert data.gt_instances.masks.masks.shape[1:] == (height, width)
+    metrics = [
+        METRICS.build({**m, "ann_file": str(root / "annotations/instances_val.json")})
+        for m in cfg.val_evaluator
+    ]
+    assert metrics[0].settings["max_dets"] == [1, 100, 1000]
+
+
+def test_flips_are_independent_and_the_jitter_is_the_papers():
+    cfg = Config.fromfile(CELLS[0])
+    flips, jitter = cfg.train_pipeline[2:4]
+    assert flips.direction == ["horizontal", "vertical", "diagonal"]
+    by = dict(zip(flips.direction, flips.prob, strict=True))
+    assert by["horizontal"] + by["diagonal"] == by["vertical"] + by["diagonal"] == 0.5
+    assert by["diagonal"] == 0.5 * 0.5
+    assert jitter.ratio_range == (0.8, 1.5) and jitter.keep_ratio
+
+
+@pytest.mark.parametrize("name", ["iaunet_adamw_1e-4", "iaunet_adamw_5e-4_short"])
+def test_schedules_of_iaunet_end_at_the_lowest_rate(name):
+    cfg = Config.fromfile(REPO / f"configs/_base_/schedules/{name}.py")
+    model = torch.nn.Linear(2, 2)
+    wrapper = OPTIM_WRAPPERS.build(
+        {
+            **cfg.optim_wrapper,
+            "optimizer": OPTIMIZERS.build(
+                {**cfg.optim_wrapper.optimizer, "params": model.parameters()}
+            ),
+        }
+    )
+    assert wrapper.clip_grad_kwargs == (cfg.grad_clip or {})
+    schedulers = [
+        PARAM_SCHEDULERS.build({**step, "optimizer": wrapper}) for step in cfg.param_scheduler
+    ]
+    rates = []
+    for _ in range(cfg.max_iters):
+        rates.append(wrapper.get_lr()["lr"][0])
+        for scheduler in schedulers:
+            scheduler.step()
+    last = wrapper.get_lr()["lr"][0]
+    start = cfg.get("warmup_iters", 0)
+    assert max(rates) == pytest.approx(cfg.lr) == pytest.approx(rates[start])
+    middle = (start + cfg.max_iters) // 2
+    assert rates[middle] == pytest.approx((cfg.lr + cfg.lr_min) / 2, rel=0.01)
+    assert last == pytest.approx(1e-6, rel=0.02)
 
 
 def test_demo_tool_runs_from_any_folder(tmp_path):

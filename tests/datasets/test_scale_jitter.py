@@ -73,6 +73,28 @@ def test_smaller_scale_is_padded_with_void():
     assert (results["gt_seg_map"][:32, :32] != 255).all()
 
 
+@pytest.mark.parametrize("size", [(40, 60), (61, 37), (60, 60)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("ratio", [0.8, 1.0, 1.5])
+def test_kept_ratio_is_that_of_the_longest_side(size, channels, ratio):
+    np.random.seed(0)
+    jitter = ScaleJitter((48, 48), (ratio, ratio), interpolation="nearest", keep_ratio=True)
+    results = jitter.transform(sample(size, channels))
+    factor = int(48 * ratio) / max(size)
+    shape = tuple(min(48, round(side * factor)) for side in size)
+    assert results["img_shape"] == shape
+    assert results["scale_factor"] == pytest.approx((factor, factor), abs=0.5 / min(size))
+    image = results["img"] if results["img"].ndim == 3 else results["img"][..., None]
+    assert image.shape == (48, 48, channels)
+    for channel in range(channels):
+        seen = image[: shape[0], : shape[1], channel]
+        np.testing.assert_array_equal(seen, results["gt_seg_map"][: shape[0], : shape[1]])
+    assert not image[shape[0] :].any() and not image[:, shape[1] :].any()
+    for mask, label in zip(results["gt_masks"].masks, results["gt_bboxes_labels"], strict=True):
+        assert mask.any()
+        np.testing.assert_array_equal(mask, results["gt_seg_map"] == label)
+
+
 def test_objects_cropped_away_are_removed():
     np.random.seed(0)
     counts = {

@@ -15,7 +15,7 @@ class ScaleJitter(BaseTransform):
 
     Works on images of any number of channels, boxes, masks and segmentation maps, in pipelines
     of mmdet and mmseg. Objects that the crop or the resize leaves without a pixel are removed;
-    an image without objects stays. The aspect ratio is not kept, as in the test pipelines.
+    an image without objects stays.
 
     Padding lies right and below: ``img_shape`` is the size of the image in it, and losses tell
     the padding by it. RandomFlip moves padding, and so belongs in front of this transform.
@@ -26,6 +26,9 @@ class ScaleJitter(BaseTransform):
         pad_val: Value of padded image pixels.
         seg_pad_val: Label of padded pixels (void).
         interpolation: Of the image. Masks and maps are always resized by nearest neighbour.
+        keep_ratio: Keep the aspect ratio, as mmdet's ``Resize`` does: of a square ``size``, the
+            multiple is that of the longest side, and the shorter side is padded. Else both sides
+            are brought to the multiple. The test pipeline has to do the same.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class ScaleJitter(BaseTransform):
         pad_val: float = 0,
         seg_pad_val: int = 255,
         interpolation: str = "bilinear",
+        keep_ratio: bool = False,
     ) -> None:
         height, width = size
         self.size = (height, width)
@@ -44,7 +48,7 @@ class ScaleJitter(BaseTransform):
             scale=(width, height),
             ratio_range=ratio_range,
             resize_type="mmdet.Resize",
-            keep_ratio=False,
+            keep_ratio=keep_ratio,
             interpolation=interpolation,
         )
         self.crop = RandomCrop((width, height), allow_negative_crop=True, recompute_bbox=True)

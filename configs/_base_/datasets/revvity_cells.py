@@ -1,0 +1,26 @@
+# Revvity-25, converted by tools/dataset_converters/revvity.py: 1 class.
+_base_ = "./tasks/cells.py"
+
+data_root = "data/revvity/"
+num_classes = 1
+val_file = data_root + "annotations/instances_val.json"
+train_dataloader = dict(
+    dataset=dict(
+        data_root=data_root,
+        ann_file="annotations/instances_train.json",
+        data_prefix=dict(img="images/"),
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        data_root=data_root,
+        ann_file="annotations/instances_val.json",
+        data_prefix=dict(img="images/"),
+    )
+)
+test_dataloader = val_dataloader
+val_evaluator = [
+    dict(type="attnseg.CocoInstanceMetric", ann_file=val_file),
+    dict(type="attnseg.CellMetric", ann_file=val_file),
+]
+test_evaluator = val_evaluator
