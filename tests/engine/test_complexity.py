@@ -105,3 +105,18 @@ def test_latencies_take_turns() -> None:
 def test_latency_without_a_pass_is_refused() -> None:
     with pytest.raises(ValueError, match="repeats must be at least 1"):
         latency(nn.Identity(), torch.rand(1), repeats=0)
+
+
+def test_a_parameter_handed_to_another_module_is_counted_and_stays_trainable():
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.start = nn.Parameter(torch.zeros(1, 3, 4))
+            self.layer = nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(self.start)
+
+    model = Outer()
+    assert count(model, torch.zeros(1)).macs == 3 * 4 * 5
+    assert all(p.requires_grad for p in model.parameters())

@@ -57,7 +57,13 @@ def count(model: nn.Module, inputs: Inputs) -> Complexity:
     run = _as_function(inputs)
     params = sum(p.numel() for p in model.parameters())
     counter = FlopCounterMode(display=False, custom_mapping=_fused_cpu_attention())
-    with _evaluating(model), _without_mha_fast_path(), _without_compilation(), counter:
+    with (
+        _evaluating(model),
+        _without_parameter_hooks(model),
+        _without_mha_fast_path(),
+        _without_compilation(),
+        counter,
+    ):
         run(model)
     return Complexity(params, counter.get_total_flops() // 2)
 
@@ -134,6 +140,20 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _without_parameter_hooks(model: nn.Module) -> Iterator[None]:
+    # The counter hooks the gradient of each input of a module, which without a graph fails for a
+    # parameter that one module hands to another.
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -2,5 +2,16 @@
 
 from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
 from attnseg.layers.mask_attention import MaskAttention
+from attnseg.layers.multi_head import MultiHeadAttention
+from attnseg.layers.position import coordinates, sine_positions
 
-__all__ = ["MaskAttention", "pixel_attention", "pool_tokens", "to_map", "to_tokens"]
+__all__ = [
+    "MaskAttention",
+    "MultiHeadAttention",
+    "coordinates",
+    "pixel_attention",
+    "pool_tokens",
+    "sine_positions",
+    "to_map",
+    "to_tokens",
+]
