@@ -3,5 +3,19 @@
 from attnseg.losses.contrastive import InstanceContrastiveLoss
 from attnseg.losses.functional import instance_contrastive
 from attnseg.losses.logsumexp import pairwise_logsumexp
+from attnseg.losses.mask_losses import (
+    mask_bce_loss,
+    mask_dice_loss,
+    pairwise_bce_cost,
+    pairwise_dice_cost,
+)
 
-__all__ = ["InstanceContrastiveLoss", "instance_contrastive", "pairwise_logsumexp"]
+__all__ = [
+    "InstanceContrastiveLoss",
+    "instance_contrastive",
+    "mask_bce_loss",
+    "mask_dice_loss",
+    "pairwise_bce_cost",
+    "pairwise_dice_cost",
+    "pairwise_logsumexp",
+]
