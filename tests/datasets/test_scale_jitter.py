@@ -141,3 +141,12 @@ def test_map_of_another_size_than_the_image():
     wrong = {**sample(), "gt_seg_map": cv2.resize(sample()["gt_seg_map"], (40, 60))}
     with pytest.raises(ValueError, match=r"'a.png' is 40x60 .*'labels/a.png' is 60x40"):
         CheckSample().transform(wrong)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (97, 31)])
+def test_native_multiples_are_of_the_image_not_of_the_result(size):
+    jitter = ScaleJitter((200, 300), ratio_range=(2, 2), keep_ratio=True, native=True)
+    for shape in (size, (20, 20), size):
+        done = jitter(sample(shape))
+        assert done["img_shape"] == (2 * shape[0], 2 * shape[1])
+        assert done["img"].shape[:2] == (200, 300)

@@ -29,6 +29,8 @@ class ScaleJitter(BaseTransform):
         keep_ratio: Keep the aspect ratio, as mmdet's ``Resize`` does: of a square ``size``, the
             multiple is that of the longest side, and the shorter side is padded. Else both sides
             are brought to the multiple. The test pipeline has to do the same.
+        native: Take the multiple of the image's own size, not of ``size``, so that objects keep
+            their scale however large the image is; for tests in sliding windows.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class ScaleJitter(BaseTransform):
         seg_pad_val: int = 255,
         interpolation: str = "bilinear",
         keep_ratio: bool = False,
+        native: bool = False,
     ) -> None:
         height, width = size
         self.size = (height, width)
+        self.native = native
         self.pad_val = pad_val
         self.seg_pad_val = seg_pad_val
         self.resize = RandomResize(
@@ -55,6 +59,8 @@ class ScaleJitter(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change image and annotations to ``size``; set ``img_shape`` and ``pad_shape``."""
+        if self.native:
+            self.resize.scale = results["img"].shape[1::-1]
         results = self._pad(self.crop(self.resize(results)))
         masks = results.get("gt_masks")
         if masks is not None:
