@@ -147,6 +147,6 @@ def test_map_of_another_size_than_the_image():
 def test_native_multiples_are_of_the_image_not_of_the_result(size):
     jitter = ScaleJitter((200, 300), ratio_range=(2, 2), keep_ratio=True, native=True)
     for shape in (size, (20, 20), size):
-        done = jitter(sample(shape))
+        done = jitter(sample(shape, objects=1))
         assert done["img_shape"] == (2 * shape[0], 2 * shape[1])
         assert done["img"].shape[:2] == (200, 300)
