@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from attnseg.iaunet.matching import HungarianMaskMatcher, check_mode
 from attnseg.iaunet.point_sampling import sample_logits, sample_masks, uncertain_points
 from attnseg.iaunet.structures import MaskPrediction, MaskTruth
-from attnseg.losses import mask_bce_loss, mask_dice_loss
+from attnseg.losses import full_precision, mask_bce_loss, mask_dice_loss
 from attnseg.registry import MODELS, TASK_UTILS
 
 # Masks whose candidate points are held at a time, and pixels of enlarged masks at a time: bounds
@@ -75,10 +75,13 @@ class MaskSetLoss(nn.Module):
         check_mode(type(self).__name__, mode, num_points)
         if num_classes < 1:
             raise ValueError(f"MaskSetLoss: num_classes must be at least 1, got {num_classes}")
-        if oversample_ratio < 1 or not 0 <= importance_ratio <= 1:
+        if oversample_ratio < 1:
             raise ValueError(
-                "MaskSetLoss: oversample_ratio must be at least 1 and importance_ratio within 0 "
-                f"to 1, got {oversample_ratio} and {importance_ratio}"
+                f"MaskSetLoss: oversample_ratio must be at least 1, got {oversample_ratio}"
+            )
+        if not 0 <= importance_ratio <= 1:
+            raise ValueError(
+                f"MaskSetLoss: importance_ratio must be within 0 to 1, got {importance_ratio}"
             )
         self.num_classes = num_classes
         self.class_weight = class_weight
@@ -131,26 +134,35 @@ class MaskSetLoss(nn.Module):
         self, prediction: MaskPrediction, truth: Sequence[MaskTruth], num_masks: Tensor
     ) -> dict[str, Tensor]:
         class_logits, mask_logits = prediction
-        if class_logits.dtype != torch.float64:
-            class_logits = class_logits.float()
-        targets = torch.full(
-            class_logits.shape[:2], self.num_classes, dtype=torch.long, device=class_logits.device
+        class_logits = full_precision(class_logits)
+        images = zip(class_logits.detach(), mask_logits.detach(), truth, strict=True)
+        matches = [self.matcher(*image) for image in images]
+        counts = [len(queries) for queries, _ in matches]
+        device = class_logits.device
+        image = torch.arange(len(truth), device=device).repeat_interleave(
+            torch.tensor(counts, device=device), output_size=sum(counts)
         )
-        # Sums over no elements: zeros that keep the graph, whatever the logits are.
-        dice = bce = _full_precision(mask_logits[:0]).sum()
+        query = torch.cat([queries for queries, _ in matches])
+        targets = torch.full(
+            class_logits.shape[:2], self.num_classes, dtype=torch.long, device=device
+        )
+        targets[image, query] = torch.cat(
+            [t.labels[rows] for t, (_, rows) in zip(truth, matches, strict=True)]
+        )
+        # Gathered at once: a gather for each image would cost a gradient of all images' size each.
+        logits = full_precision(mask_logits[image, query])
         compare = self._at_points if self.mode == "points" else _at_pixels
-        for i, objects in enumerate(truth):
-            queries, matched = self.matcher(class_logits[i], mask_logits[i], objects)
-            if len(queries) == 0:
-                continue
-            targets[i, queries] = objects.labels[matched]
-            logits = _full_precision(mask_logits[i, queries])
-            dice_sum, bce_sum = compare(logits, objects.masks, matched)
-            dice, bce = dice + dice_sum, bce + bce_sum
+        sums = [
+            compare(part, t.masks, rows)
+            for part, t, (_, rows) in zip(logits.split(counts), truth, matches, strict=True)
+            if len(rows)
+        ]
+        # The sum over no masks at all: a zero that keeps the graph, whatever the logits are.
+        dice, bce = zip(*(sums or [(logits.sum(), logits.sum())]), strict=True)
         return {
             "loss_cls": self.class_weight * self._classes(class_logits, targets),
-            "loss_dice": self.dice_weight * dice / num_masks,
-            "loss_mask": self.mask_weight * bce / num_masks,
+            "loss_dice": self.dice_weight * sum(dice) / num_masks,
+            "loss_mask": self.mask_weight * sum(bce) / num_masks,
         }
 
     def _classes(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -222,7 +234,3 @@ def _at_pixels_of(logits: Tensor, masks: Tensor, rows: Tensor) -> tuple[Tensor, 
 
 def _compare(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return mask_dice_loss(logits, targets).sum(), mask_bce_loss(logits, targets).sum()
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

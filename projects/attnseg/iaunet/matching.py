@@ -6,7 +6,7 @@ from torch import Tensor
 
 from attnseg.iaunet.point_sampling import sample_logits, sample_masks
 from attnseg.iaunet.structures import MaskTruth
-from attnseg.losses import pairwise_bce_cost, pairwise_dice_cost
+from attnseg.losses import full_precision, pairwise_bce_cost, pairwise_dice_cost
 from attnseg.registry import TASK_UTILS
 
 MODES = ("points", "dense")
@@ -43,9 +43,7 @@ def match_costs(
         (N, M), finite, at least float32; 1e8 where a cost is NaN, infinite or above it.
     """
     with torch.autocast(class_logits.device.type, enabled=False):
-        if class_logits.dtype != torch.float64:
-            class_logits = class_logits.float()
-        cost = -class_weight * class_logits.softmax(1)[:, labels]
+        cost = -class_weight * full_precision(class_logits).softmax(1)[:, labels]
         cost = cost + dice_weight * pairwise_dice_cost(mask_logits, masks)
         cost = cost + mask_weight * pairwise_bce_cost(mask_logits, masks)
     return cost.nan_to_num_(nan=_NO_MATCH, posinf=_NO_MATCH, neginf=_NO_MATCH).clamp_(max=_NO_MATCH)
@@ -105,8 +103,7 @@ class HungarianMaskMatcher:
         if len(truth.labels) == 0 or len(class_logits) == 0:
             nothing = torch.empty(0, dtype=torch.long, device=device)
             return nothing, nothing
-        if mask_logits.dtype != torch.float64:
-            mask_logits = mask_logits.float()
+        mask_logits = full_precision(mask_logits)
         if self.mode == "points":
             points = torch.rand(self.num_points, 2, device=device)
             predicted = sample_logits(mask_logits, points)

@@ -30,7 +30,7 @@ def sample_logits(maps: Tensor, points: Tensor) -> Tensor:
     fits = maps.ndim in (3, 4) and points.ndim >= 2 and points.shape[-1] == 2
     if fits and points.ndim - 2 == len(lead) and points.shape[:-2] == lead:
         own = _grid_sample(maps.flatten(0, -3)[:, None], points.flatten(0, -3))
-        return own.view(*lead, -1)
+        return own.view(*lead, points.shape[-2])
     if not fits or points.shape[:-2] != lead[:-1][: points.ndim - 2]:
         raise ValueError(
             f"sample_logits: points {tuple(points.shape)} do not fit maps {tuple(maps.shape)}; "
@@ -38,7 +38,7 @@ def sample_logits(maps: Tensor, points: Tensor) -> Tensor:
         )
     images = maps if maps.ndim == 4 else maps[None]
     shared = _grid_sample(images, points.expand(len(images), *points.shape[-2:]))
-    return shared.view(*lead, -1)
+    return shared.view(*lead, points.shape[-2])
 
 
 def sample_masks(masks: Tensor, points: Tensor) -> Tensor:

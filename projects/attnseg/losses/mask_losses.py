@@ -10,6 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """Bring half precision to float32; float32 and float64 stay."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def mask_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Compute ``1 - (2 sum p t + 1) / (sum p + sum t + 1)`` of each mask, p the sigmoid.
 
@@ -26,7 +31,7 @@ def mask_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """
     _check_rows("mask_dice_loss", logits, targets)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = _full_precision(logits)
+        logits = full_precision(logits)
         targets = targets.to(logits.dtype)
         p = logits.sigmoid()
         # A product of rows keeps p and t alone for the backward pass, not p * t as well.
@@ -49,7 +54,7 @@ def mask_bce_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """
     _check_rows("mask_bce_loss", logits, targets)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = _full_precision(logits)
+        logits = full_precision(logits)
         targets = targets.to(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
 
@@ -69,7 +74,7 @@ def pairwise_dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
     """
     _check_pairs("pairwise_dice_cost", logits, targets)
     with torch.autocast(logits.device.type, enabled=False):
-        p = _full_precision(logits).sigmoid()
+        p = full_precision(logits).sigmoid()
         targets = targets.to(p.dtype)
         total = p.sum(1)[:, None] + targets.sum(1)
         return 1 - (2 * (p @ targets.T) + 1) / (total + 1)
@@ -93,13 +98,9 @@ def pairwise_bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
     """
     _check_pairs("pairwise_bce_cost", logits, targets)
     with torch.autocast(logits.device.type, enabled=False):
-        logits = _full_precision(logits)
+        logits = full_precision(logits)
         targets = targets.to(logits.dtype)
         return F.softplus(logits).mean(1)[:, None] - logits @ targets.T / logits.shape[1]
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _check_rows(name: str, logits: Tensor, targets: Tensor) -> None:
