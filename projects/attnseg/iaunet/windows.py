@@ -1,0 +1,85 @@
+"""Windows that cover an image which is larger than the size a network was trained at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+
+class Window(NamedTuple):
+    """A part of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Size of the windows.
+
+    Attributes:
+        size: height and width in pixels.
+        overlap: pixels that neighbours share at least, in both directions. Twice the diameter of
+            a typical cell lets a cell at a seam be seen whole.
+    """
+
+    size: tuple[int, int] = (512, 512)
+    overlap: int = 128
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _check(self.size, self.overlap))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "WindowConfig":
+        """Build from ``windows`` of a ``test_cfg``.
+
+        Raises:
+            ValueError: for a key that is none of the attributes, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"windows has unknown keys {unknown}; known are {known}")
+        return cls(**values)
+
+
+def window_grid(size: tuple[int, int], window: tuple[int, int], overlap: int) -> list[Window]:
+    """Cover an image with windows of one size, row by row.
+
+    The last row and column are shifted inwards, so that each window is full; they then overlap
+    more. In a direction in which the image is smaller, there is one window of the image's length.
+
+    Args:
+        size: height and width of the image.
+        window: height and width of a window.
+        overlap: pixels that neighbours share at least.
+
+    Raises:
+        ValueError: if the overlap does not lie between 0 and the window's shorter side, or the
+            image has no pixels.
+    """
+    window = _check(window, overlap)
+    if min(size) < 1:
+        raise ValueError(f"an image of size (H, W) = {tuple(size)} has no pixels")
+    rows, columns = (_spans(*pair, overlap) for pair in zip(size, window, strict=True))
+    return [Window(top, left, h, w) for top, h in rows for left, w in columns]
+
+
+def _spans(length: int, window: int, overlap: int) -> list[tuple[int, int]]:
+    if length <= window:
+        return [(0, length)]
+    last = length - window
+    return [(start, window) for start in [*range(0, last, window - overlap), last]]
+
+
+def _check(window: Any, overlap: int) -> tuple[int, int]:
+    sides = tuple(window) if isinstance(window, (list, tuple)) else ()
+    if len(sides) != 2 or not all(isinstance(v, int) and v > 0 for v in sides):
+        raise ValueError(f"windows need a size (height, width) in pixels, got {window!r}")
+    if not isinstance(overlap, int) or not 0 <= overlap < min(sides):
+        raise ValueError(
+            f"the overlap must be a whole number of pixels from 0 to below the window's shorter "
+            f"side {min(sides)}, got {overlap!r}"
+        )
+    return sides
