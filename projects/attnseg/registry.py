@@ -31,3 +31,9 @@ METRICS = Registry(
     "metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation.metrics"]
 )
 HOOKS = Registry("hook", parent=root.HOOKS, scope="attnseg", locations=["attnseg.engine"])
+WEIGHT_INITIALIZERS = Registry(
+    "weight initializer",
+    parent=root.WEIGHT_INITIALIZERS,
+    scope="attnseg",
+    locations=["attnseg.engine.initializers"],
+)

@@ -1,0 +1,221 @@
+"""Pretrained weights for backbones whose images have other channels than those they learned."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper, update_init_info
+from mmengine.runner import CheckpointLoader
+from mmengine.utils import get_object_from_string
+from torch import Tensor, nn
+
+from attnseg.compat import setup_env
+from attnseg.registry import WEIGHT_INITIALIZERS
+
+_SHOWN = 8
+# Classifiers on top of backbones; a backbone without them is complete.
+_CLASSIFIERS = ("fc.", "head.", "classifier.")
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class AdaptedPretrained:
+    """Load local pretrained weights, with the first convolution adapted to the channels.
+
+    ``init_cfg=dict(type='attnseg.AdaptedPretrained', checkpoint='r50.pth')`` in a backbone. The
+    first convolution of the model is adapted if its input channels, and those of no other layer,
+    are not those of the file: see :func:`adapt_input_channels`. Everything else that does not fit
+    keeps its initial value and is logged with name and shape; a classifier on top (``fc.*``,
+    ``head.*``) is dropped.
+
+    As mmengine's ``Pretrained``, this has the last word over the initialisation of submodules;
+    in a list of several, write it last. A backbone that reads ``init_cfg.checkpoint`` itself
+    (mmdet's SwinTransformer) never asks for an initializer: leave its ``init_cfg`` out, and give
+    this one to the detector, with ``module='backbone'``.
+
+    Args:
+        checkpoint: ``.pth`` or ``.safetensors`` on a local disk: weights, or weights under
+            ``state_dict`` or ``model``. Nothing is ever downloaded.
+        prefix: Use the weights whose names begin so, without it: ``'backbone.'`` for the backbone
+            of a detector's checkpoint.
+        module: Dotted name of the submodule to load into, instead of the module itself.
+        converter: Full name of a function that renames the weights beforehand, for example
+            ``'mmdet.models.backbones.swin.swin_converter'`` for the authors' own Swin files (its
+            names then begin with ``'backbone.'``: give the prefix too).
+
+    Raises:
+        ValueError: ``checkpoint`` is an address.
+        FileNotFoundError: There is no such file.
+        RuntimeError: The file is damaged or holds no plain weights, no weight has the prefix, no
+            weight fits, or several weights differ in their input channels; names the file.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        prefix: str | None = None,
+        module: str | None = None,
+        converter: str | None = None,
+    ) -> None:
+        self.checkpoint = str(checkpoint)
+        self.prefix = prefix
+        self.module = module
+        self.converter = converter
+        if "://" in self.checkpoint:
+            raise ValueError(
+                f"{self.checkpoint}: AdaptedPretrained reads local files only and downloads "
+                "nothing. Fetch the file once, and give its path as checkpoint."
+            )
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load into the module; initialise its children before, so that they cannot undo it."""
+        weights = self._read()
+        _initialize_children(module)
+        target = module.get_submodule(self.module) if self.module else module
+        fitting, report = self._fit(target.state_dict(), weights, type(target).__name__)
+        target.load_state_dict(fitting, strict=False)
+        for level, line in report:
+            print_log(f"{self.checkpoint}: {line}", "current", level)
+        if hasattr(module, "_params_init_info"):
+            update_init_info(module, f"{type(self).__name__}: load from {self.checkpoint}")
+
+    def _read(self) -> dict[str, Tensor]:
+        setup_env()
+        found = CheckpointLoader.load_checkpoint(
+            self.checkpoint, map_location="cpu", logger="silent"
+        )
+        for key in ("state_dict", "model"):
+            if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+                found = found[key]
+        weights = _tensors(found)
+        if not weights:
+            raise RuntimeError(
+                f"{self.checkpoint}: holds no weights; expected a dict of tensors, or one under "
+                "'state_dict' or 'model'."
+            )
+        weights = {key.removeprefix("module."): value for key, value in weights.items()}
+        if self.converter:
+            weights = dict(get_object_from_string(self.converter)(weights))
+        if not self.prefix:
+            return weights
+        begin = self.prefix.rstrip(".") + "."
+        chosen = {k.removeprefix(begin): v for k, v in weights.items() if k.startswith(begin)}
+        if not chosen:
+            raise RuntimeError(
+                f"{self.checkpoint}: no weight begins with prefix '{begin}'; names begin with "
+                f"{_beginnings(weights)}."
+            )
+        return chosen
+
+    def _fit(
+        self, expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], name: str
+    ) -> tuple[dict[str, Tensor], list[tuple[int, str]]]:
+        """Weights that fit the target, the first convolution adapted, and what to log."""
+        shared = [key for key in expected if key in weights]
+        fitting = {k: weights[k] for k in shared if weights[k].shape == expected[k].shape}
+        others = [key for key in shared if key not in fitting]
+        first = [key for key in others if _differs_in_inputs(expected[key], weights[key])]
+        if len(first) > 1:
+            raise RuntimeError(
+                f"{self.checkpoint}: {len(first)} weights of {name} differ in their input "
+                f"channels, so that none is the first layer: {_shapes(first, expected, weights)}. "
+                "Use weights of the same architecture."
+            )
+        # A later layer of other inputs (more coordinates, say) is no matter of image channels.
+        if first != [key for key, value in expected.items() if value.ndim > 2][:1]:
+            first = []
+        if not fitting and not first:
+            raise RuntimeError(
+                f"{self.checkpoint}: not one weight fits {name}. The file's names begin with "
+                f"{_beginnings(weights)}, the model's with {_beginnings(expected)} (argument "
+                f"prefix); of other shape: {_shapes(others, expected, weights) or 'none'}."
+            )
+        report = []
+        for key in first:
+            channels = expected[key].shape[1]
+            fitting[key] = adapt_input_channels(weights[key], channels)
+            others.remove(key)
+            told = f"{key} adapted from {weights[key].shape[1]} to {channels} input channels"
+            report.append((logging.INFO, told))
+        # mmengine ignores this counter too: BatchNorm works without it.
+        missing = [k for k in expected if k not in weights and not k.endswith("batches_tracked")]
+        unused = [k for k in weights if k not in expected and not k.startswith(_CLASSIFIERS)]
+        report.append((logging.INFO, f"{len(fitting)} of {len(expected)} weights of {name} loaded"))
+        for what, keys in (
+            ("of another shape, not loaded", others),
+            ("not in the file, left as initialised", missing),
+            ("of the file not in the model", unused),
+        ):
+            if keys:
+                shapes = _shapes(keys, expected, weights)
+                report.append((logging.WARNING, f"{len(keys)} {what}: {shapes}"))
+        return fitting, report
+
+
+def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
+    """Change the input channels of a convolution, keeping its response to gray images.
+
+    The kernels of the n old channels are repeated cyclically and scaled by n / ``channels``, so
+    that activations keep their size. What that leaves over or short of the old sum over channels
+    is shared equally among the new ones: an image of equal channels gets exactly the old response
+    (up to rounding) for any number of channels. For 1 channel this is the sum of the kernels, for
+    multiples of n plain repetition. The order of colours (BGR or RGB) has no influence on gray
+    images; for more channels it only decides which kernel comes first.
+
+    Args:
+        weight: (out, n, ...), of any convolution without groups.
+        channels: Of the images to come, at least 1.
+
+    Returns:
+        (out, channels, ...) in the number type of ``weight``.
+    """
+    old = weight.shape[1]
+    wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    new = wide[:, torch.arange(channels) % old] * (old / channels)
+    rest = wide.sum(1, keepdim=True) - new.sum(1, keepdim=True)
+    return (new + rest / channels).to(weight.dtype)
+
+
+def _differs_in_inputs(expected: Tensor, given: Tensor) -> bool:
+    one, other = list(expected.shape), list(given.shape)
+    return len(one) == len(other) > 2 and one[:1] + one[2:] == other[:1] + other[2:]
+
+
+def _initialize_children(module: nn.Module) -> None:
+    """What mmengine's ``BaseModule.init_weights`` would do after this initializer.
+
+    It calls only its own ``Pretrained`` after the children; all others come first, and children
+    such as ``ConvModule`` would then overwrite what was loaded.
+    """
+    if not hasattr(module, "_params_init_info"):  # not called from init_weights
+        return
+    for child in module.children():
+        if is_model_wrapper(child) and not hasattr(child, "init_weights"):
+            child = child.module
+        if hasattr(child, "init_weights") and not getattr(child, "is_init", False):
+            child.init_weights()
+            update_init_info(child, f"Initialized by `init_weights` of {type(child).__name__}")
+            child.is_init = True
+
+
+def _tensors(found: Any) -> dict[str, Tensor]:
+    good = isinstance(found, Mapping) and all(isinstance(v, Tensor) for v in found.values())
+    return dict(found) if good else {}
+
+
+def _shapes(
+    keys: Iterable[str], expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> str:
+    keys = list(keys)
+    parts = []
+    for key in keys[:_SHOWN]:
+        sizes = [str(tuple(d[key].shape)) for d in (weights, expected) if key in d]
+        parts.append(f"{key} {' in the file, in the model '.join(sizes)}")
+    return ", ".join(parts) + (", ..." if len(keys) > _SHOWN else "")
+
+
+def _beginnings(weights: Mapping[str, Tensor]) -> str:
+    found = sorted({key.split(".")[0] + "." for key in weights})
+    return ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

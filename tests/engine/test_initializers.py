@@ -1,0 +1,263 @@
+"""attnseg.AdaptedPretrained: first layers of other channels, names, order, bad files."""
+
+import logging
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmcv.cnn import ConvModule
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.model import BaseModule, ImgDataPreprocessor, initialize
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import conv2d
+
+from attnseg.engine import initializers
+from attnseg.engine.initializers import adapt_input_channels
+
+TYPE = "attnseg.AdaptedPretrained"
+RESNET = {"type": "ResNet", "depth": 18, "norm_eval": False}
+SWIN = {
+    "type": "SwinTransformer",
+    "embed_dims": 12,
+    "depths": (1, 1, 1, 1),
+    "num_heads": (1, 2, 2, 2),
+    "window_size": 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    register_all_modules(init_default_scope=True)
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        initializers, "print_log", lambda message, _, level: lines.append((level, message))
+    )
+    return lines
+
+
+def randomised(config):
+    """A model with random weights and statistics, as a trained one has."""
+    torch.manual_seed(0)
+    model = MODELS.build(config)
+    model.eval()
+    for value in model.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand_like(value) * 0.1 + 0.05 * (value.ndim == 1))
+    return model
+
+
+def pretrained(path, config=RESNET):
+    """Write the weights of a model of 3 channels, with the classifier of an ImageNet file."""
+    model = randomised(config)
+    weights = {**model.state_dict(), "fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
+    torch.save(weights, path)
+    return model
+
+
+def init_cfg(path, **kwargs):
+    return {"type": TYPE, "checkpoint": str(path), **kwargs}
+
+
+@given(st.integers(1, 9), st.integers(1, 4), st.integers(0, 999))
+def test_gray_image_keeps_its_response(channels, old, seed):
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(6, old, 3, 5, generator=generator, dtype=torch.float64)
+    gray = torch.randn(2, 1, 9, 8, generator=generator, dtype=torch.float64)
+    adapted = adapt_input_channels(weight, channels)
+    assert adapted.shape == (6, channels, 3, 5)
+    expected = conv2d(gray.expand(-1, old, -1, -1), weight)
+    found = conv2d(gray.expand(-1, channels, -1, -1), adapted)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    # Kernels in the other order of colours, on gray: the same.
+    flipped = conv2d(
+        gray.expand(-1, channels, -1, -1), adapt_input_channels(weight.flip(1), channels)
+    )
+    torch.testing.assert_close(flipped, expected, rtol=0, atol=1e-12)
+
+
+def test_adapted_kernels_in_numbers():
+    weight = torch.tensor([3.0, 6.0, 12.0]).reshape(1, 3, 1, 1)
+
+    def kernels(channels):
+        return adapt_input_channels(weight, channels).flatten().tolist()
+
+    assert kernels(1) == [21]
+    assert kernels(2) == pytest.approx([8.25, 12.75])  # 4.5 and 9, and 7.5 that were left
+    assert kernels(3) == [3, 6, 12]
+    assert kernels(5) == pytest.approx([2.4, 4.2, 7.8, 2.4, 4.2])  # times 3/5, and 3 left
+    assert kernels(6) == pytest.approx([1.5, 3, 6, 1.5, 3, 6])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_are_summed_in_float32(dtype):
+    weight = torch.randn(4, 3, 7, 7).to(dtype)
+    adapted = adapt_input_channels(weight, 1)
+    assert adapted.dtype == dtype
+    torch.testing.assert_close(adapted, weight.float().sum(1, keepdim=True).to(dtype))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_resnet_sees_gray_as_before(tmp_path, channels, suffix, logged):
+    path = tmp_path / f"r18{suffix}"
+    old = pretrained(tmp_path / "r18.pth")
+    if suffix == ".safetensors":
+        save_file(torch.load(tmp_path / "r18.pth", weights_only=True), path)
+    new = MODELS.build({**RESNET, "in_channels": channels, "init_cfg": init_cfg(path)})
+    new.init_weights()
+    new.eval()
+    gray = torch.randn(2, 1, 37, 50)
+    with torch.no_grad():
+        expected = old(gray.expand(-1, 3, -1, -1))
+        found = new(gray.expand(-1, channels, -1, -1))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    text = " ".join(message for _, message in logged)
+    assert (f"conv1.weight adapted from 3 to {channels} input" in text) == (channels != 3)
+    # The classifier of the file and the counters of BatchNorm are no news.
+    assert all(level == logging.INFO for level, _ in logged)
+
+
+def test_detector_gives_swin_its_weights(tmp_path):
+    """SwinTransformer reads its own init_cfg, so the parent has to hand the weights on."""
+    old = randomised({**SWIN})
+    torch.save(
+        {"state_dict": {f"backbone.{k}": v for k, v in old.state_dict().items()}},
+        tmp_path / "a.pth",
+    )
+
+    class Parent(BaseModule):
+        def __init__(self, cfg):
+            super().__init__(cfg)
+            self.backbone = MODELS.build({**SWIN, "in_channels": 1})
+
+    cfg = init_cfg(tmp_path / "a.pth", prefix="backbone.", module="backbone")
+    new = Parent(cfg)
+    new.init_weights()
+    new.eval()
+    gray = torch.randn(1, 1, 40, 33)
+    with torch.no_grad():
+        expected, found = old(gray.expand(-1, 3, -1, -1)), new.backbone(gray)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_original_swin_file_is_converted(tmp_path):
+    from mmdet.models.backbones.swin import swin_converter
+
+    kernel = torch.randn(12, 3, 4, 4)
+    torch.save(
+        {"model": {"patch_embed.proj.weight": kernel, "head.weight": torch.ones(3, 2)}},
+        tmp_path / "a.pth",
+    )
+    model = nn.Module()
+    model.backbone = MODELS.build({**SWIN, "in_channels": 2})
+    converter = f"{swin_converter.__module__}.{swin_converter.__name__}"
+    cfg = init_cfg(tmp_path / "a.pth", prefix="backbone.", module="backbone", converter=converter)
+    initialize(model, cfg)
+    found = model.backbone.patch_embed.projection.weight
+    torch.testing.assert_close(found, adapt_input_channels(kernel, 2))
+
+
+class Ours(BaseModule):
+    """Children that initialise themselves, as mmcv's ConvModule, and part of them in a list."""
+
+    def __init__(self, in_channels, init_cfg=None):
+        super().__init__(init_cfg)
+        self.stem = ConvModule(in_channels, 4, 3, norm_cfg={"type": "BN"})
+        self.body = Part()
+
+
+class Part(BaseModule):
+    def __init__(self):
+        super().__init__({"type": "Constant", "layer": "Conv2d", "val": 7.0})
+        self.conv = nn.Conv2d(4, 4, 1)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_children_do_not_overwrite_the_loaded_weights(tmp_path, channels):
+    old = Ours(3)
+    torch.save(old.state_dict(), tmp_path / "a.pth")
+    new = Ours(channels, init_cfg(tmp_path / "a.pth"))
+    new.init_weights()
+    expected = adapt_input_channels(old.stem.conv.weight, channels)
+    torch.testing.assert_close(new.stem.conv.weight, expected)
+    torch.testing.assert_close(new.body.conv.weight, old.body.conv.weight)
+
+
+def test_children_that_the_file_lacks_are_initialised(tmp_path, logged):
+    weights = {k: v for k, v in Ours(3).state_dict().items() if k.startswith("stem")}
+    torch.save({"state_dict": weights}, tmp_path / "a.pth")
+    new = Ours(2, init_cfg(tmp_path / "a.pth"))
+    new.init_weights()
+    assert (new.body.conv.weight == 7).all()
+    warned = [message for level, message in logged if level == logging.WARNING]
+    assert len(warned) == 1 and "2 not in the file" in warned[0]
+    assert "body.conv.weight (4, 4, 1, 1)" in warned[0]
+
+
+def test_what_does_not_fit_is_reported_with_both_shapes(tmp_path, logged):
+    weights = Ours(3).state_dict()
+    weights["body.conv.weight"] = torch.zeros(9, 4, 1, 1)
+    weights["neck.conv.weight"] = torch.zeros(2)
+    torch.save(weights, tmp_path / "a.pth")
+    initialize(Ours(1), init_cfg(tmp_path / "a.pth"))
+    warned = [message for level, message in logged if level == logging.WARNING]
+    assert len(warned) == 2
+    assert "body.conv.weight (9, 4, 1, 1) in the file, in the model (4, 4, 1, 1)" in warned[0]
+    assert "1 of the file not in the model: neck.conv.weight (2,)" in warned[1]
+
+
+def test_two_first_layers_are_refused(tmp_path):
+    weights = Ours(3).state_dict()
+    weights["body.conv.weight"] = torch.zeros(4, 8, 1, 1)
+    torch.save(weights, tmp_path / "a.pth")
+    with pytest.raises(
+        RuntimeError, match=r"a\.pth: 2 weights of Ours differ .*stem\.conv\.weight"
+    ):
+        initialize(Ours(1), init_cfg(tmp_path / "a.pth"))
+
+
+def test_only_the_first_convolution_is_adapted(tmp_path, logged):
+    weights = Ours(3).state_dict()
+    weights["body.conv.weight"] = torch.zeros(4, 8, 1, 1)
+    torch.save(weights, tmp_path / "a.pth")
+    initialize(Ours(3), init_cfg(tmp_path / "a.pth"))
+    warned = [message for level, message in logged if level == logging.WARNING]
+    assert len(warned) == 1 and "1 of another shape, not loaded: body.conv.weight" in warned[0]
+
+
+def test_nothing_that_fits_names_the_prefix(tmp_path):
+    weights = {f"backbone.{key}": value for key, value in Ours(3).state_dict().items()}
+    torch.save(weights, tmp_path / "a.pth")
+    with pytest.raises(
+        RuntimeError, match=r"not one weight fits Ours.*begin with backbone\.,.*body\., stem\."
+    ):
+        initialize(Ours(1), init_cfg(tmp_path / "a.pth"))
+    with pytest.raises(RuntimeError, match=r"no weight begins with prefix 'encoder\.'.*backbone\."):
+        initialize(Ours(1), init_cfg(tmp_path / "a.pth", prefix="encoder"))
+    initialize(Ours(1), init_cfg(tmp_path / "a.pth", prefix="backbone"))
+
+
+@pytest.mark.parametrize("checkpoint", ["torchvision://resnet50", "https://host/r50.pth"])
+def test_nothing_is_downloaded(checkpoint):
+    with pytest.raises(ValueError, match=f"{checkpoint}: .*local files only"):
+        initialize(Ours(1), init_cfg(checkpoint))
+
+
+def test_missing_and_unsafe_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        initialize(Ours(1), init_cfg(tmp_path / "none.pth"))
+    torch.save({"state_dict": {}}, tmp_path / "empty.pth")
+    with pytest.raises(RuntimeError, match=r"empty\.pth: holds no weights"):
+        initialize(Ours(1), init_cfg(tmp_path / "empty.pth"))
+    torch.save(ImgDataPreprocessor(), tmp_path / "code.pth")
+    with pytest.raises(RuntimeError, match=r"code\.pth: not a plain weights file"):
+        initialize(Ours(1), init_cfg(tmp_path / "code.pth"))
