@@ -3,6 +3,7 @@
 from .check import CheckSample
 from .image import LoadImage
 from .jitter import ScaleJitter
+from .normalize import NormalizeChannels
 from .panoptic import LoadPanopticAsSemantic, LoadPanopticMap, SplitPanopticMap
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "LoadImage",
     "LoadPanopticAsSemantic",
     "LoadPanopticMap",
+    "NormalizeChannels",
     "ScaleJitter",
     "SplitPanopticMap",
 ]

@@ -1,19 +1,19 @@
 """Loading of images of any depth and number of channels."""
 
-import io
+from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-import tifffile
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get
 from numpy.typing import NDArray
 
 from ...registry import TRANSFORMS
 from .check import check_files
+from .decode import BGR, Stack, decode_image
 
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MISSING = ("error", "zero", "repeat")
+Plan = list[int | None]
 
 
 @TRANSFORMS.register_module()
@@ -23,7 +23,8 @@ class LoadImage(BaseTransform):
     8-bit images stay uint8 in 0..255, colour in BGR as OpenCV gives it (so ``bgr_to_rgb=True``
     in the data preprocessor, as usual). Images of 16 bits and more, and float images, are
     stretched so that the given percentiles become 0 and 255, and are float32; values outside are
-    clipped. TIFF may have any number of channels or pages (a page is a channel).
+    clipped. TIFF (also OME and ImageJ) may have any number of channels or unnamed pages (a page
+    is a channel); the first series of a file is read, and palettes are not applied.
 
     Args:
         channels: Channels of the result. 3 repeats gray and drops alpha; 1 turns colour to gray;
@@ -34,11 +35,21 @@ class LoadImage(BaseTransform):
         to_float32: Turn 8-bit images to float32 too.
         check_sizes: Compare the image with the size that the annotation file gives, with the
             masks and with the segmentation map (its header only).
+        stretch_8bit: Stretch 8-bit images like deep ones (cameras often fill 20..60 of 255).
+        select: Channels of the file that make the result, in this order, instead of
+            ``channels``. They count from 0 as the file has them, so red is 0 in colour; a channel
+            may stand twice, and None is a channel of zeros: ``(2, 0)``, ``(1, None, 0)``.
+        missing: What to do with a file of fewer channels than ``channels`` (but gray, of which
+            3 are made in any case): ``"error"``, ``"zero"`` to append channels of zeros, or
+            ``"repeat"`` to begin anew with the first.
+        stack: Planes of a z-stack or time series are no channels: None refuses files with more
+            than one, ``"max"`` projects, ``"middle"`` or a number (from 0) takes one plane of
+            each such axis, and ``"channels"`` makes them channels.
 
     Raises:
         FileNotFoundError: Naming the image, if it is missing.
-        ValueError: Naming the image, if it cannot be decoded, has other channels, or its size
-            is not that of its annotations.
+        ValueError: Naming the image, if it cannot be decoded, has other channels or several
+            planes, or its size is not that of its annotations.
     """
 
     def __init__(
@@ -48,14 +59,31 @@ class LoadImage(BaseTransform):
         per_channel: bool = False,
         to_float32: bool = False,
         check_sizes: bool = True,
+        stretch_8bit: bool = False,
+        select: Sequence[int | None] | None = None,
+        missing: str = "error",
+        stack: Stack = None,
     ) -> None:
         if not 0 <= percentiles[0] < percentiles[1] <= 100:
             raise ValueError(f"percentiles must rise within 0..100, got {percentiles}.")
+        if missing not in _MISSING:
+            raise ValueError(f"missing must be one of {', '.join(_MISSING)}, got {missing!r}.")
+        if not (stack in (None, "max", "middle", "channels") or _is_index(stack)):
+            raise ValueError(
+                "stack must be None, 'max', 'middle', 'channels' or the number of a plane from 0, "
+                f"got {stack!r}."
+            )
+        if select is not None:
+            _check_select(select, channels)
         self.channels = channels
         self.percentiles = percentiles
         self.per_channel = per_channel
         self.to_float32 = to_float32
         self.check_sizes = check_sizes
+        self.stretch_8bit = stretch_8bit
+        self.select = None if select is None else tuple(select)
+        self.missing = missing
+        self.stack = stack
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``img`` (H, W, C), ``img_shape`` and ``ori_shape``, both (H, W)."""
@@ -67,93 +95,95 @@ class LoadImage(BaseTransform):
                 f"image '{path}' does not exist: the annotations name it, but it is not in the "
                 "image folder (config keys data_root and data_prefix)."
             ) from error
-        img = to_channels(decode_image(data, path), self.channels, path)
-        if img.dtype != np.uint8:
+        img, colour = decode_image(data, path, self.stack)
+        if self.select is None and self.channels == 1 and colour:
+            img, plan = to_gray(img), [0]
+        else:
+            plan = self._plan(img.shape[2], colour, path)
+        used = sorted({i for i in plan if i is not None})
+        if used != list(range(img.shape[2])):
+            img = img[..., used]
+        if img.dtype != np.uint8 or self.stretch_8bit:
             img = stretch(img, self.percentiles, self.per_channel)
         elif self.to_float32:
             img = img.astype(np.float32)
+        img = _arrange(img, [None if i is None else used.index(i) for i in plan])
         if self.check_sizes:
             check_files(results, img.shape[:2])
         results["img"] = np.ascontiguousarray(img)
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         return results
 
-
-def decode_image(data: bytes, path: str) -> NDArray[Any]:
-    """Decode the bytes of an image file to (H, W, C) in the depth of the file, BGR.
-
-    Raises:
-        ValueError: Naming the file, if the bytes are no whole image.
-    """
-    try:
-        if data[:4] in _TIFF_MAGIC:
-            return _decode_tiff(data)
-        img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (cv2.error, tifffile.TiffFileError, ValueError) as error:
-        raise _cannot_decode(data, path, f" ({error})") from error
-    if img is None:
-        raise _cannot_decode(data, path)
-    return img if img.ndim == 3 else img[..., None]
-
-
-def _cannot_decode(data: bytes, path: str, reason: str = "") -> ValueError:
-    state = "it is empty" if not data else f"its {len(data)} bytes are damaged or no image{reason}"
-    return ValueError(
-        f"image '{path}' cannot be decoded: {state}. Restore the file, or remove the image from "
-        "the annotations."
-    )
-
-
-def _decode_tiff(data: bytes) -> NDArray[Any]:
-    # OpenCV reads only the first page, and at most 4 channels, of which it silently drops some.
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        series = file.series[0]
-        axes = series.axes
-        rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
-        try:
-            img = series.asarray()
-        except ValueError:
-            # Without its optional codecs tifffile cannot read LZW, which OpenCV can.
-            return _decode_tiff_pages(data, int(np.prod(series.shape)))
-    rows, columns = axes.index("Y"), axes.index("X")
-    img = np.moveaxis(img, (rows, columns), (0, 1))
-    img = img.reshape(*img.shape[:2], -1)
-    if rgb and img.shape[2] in (3, 4):
-        img = img[..., [2, 1, 0, 3][: img.shape[2]]]
-    return img
+    def _plan(self, found: int, colour: bool, path: str) -> Plan:
+        """For each channel of the result the one of the decoded image; None for zeros."""
+        if self.select is not None:
+            outside = [i for i in self.select if i is not None and i >= found]
+            if outside:
+                raise ValueError(
+                    f"image '{path}' has {found} channels (numbers 0..{found - 1}), "
+                    f"LoadImage(select={self.select}) wants channel {outside[0]}: choose among "
+                    "them, or write None for a channel of zeros."
+                )
+            return [BGR[i] if colour and i is not None else i for i in self.select]
+        wanted, kept = self.channels, list(range(found))
+        if wanted is None:
+            alpha = found == 4 and not path.lower().endswith((".tif", ".tiff"))
+            return kept[:3] if alpha else kept
+        if wanted == found:
+            return kept
+        if wanted == 3 and found == 1:
+            return [0, 0, 0]
+        if wanted == 3 and colour:
+            return kept[:3]
+        if found < wanted and self.missing == "zero":
+            return kept + [None] * (wanted - found)
+        if found < wanted and self.missing == "repeat":
+            return [i % found for i in range(wanted)]
+        fix = (
+            "or missing='zero' or 'repeat' to fill up"
+            if found < wanted
+            else f"or select={tuple(range(wanted))} or others to choose among them"
+        )
+        raise ValueError(
+            f"image '{path}' has {found} channels, LoadImage(channels={wanted}) cannot make "
+            f"{wanted} of them: set channels={found} (and in_channels of the model), or None; "
+            f"{fix}."
+        )
 
 
-def _decode_tiff_pages(data: bytes, size: int) -> NDArray[Any]:
-    whole, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if not whole or sum(page.size for page in pages) != size:
-        raise ValueError("this compression with these channels needs: pip install imagecodecs")
-    return np.dstack(pages)
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def to_channels(img: NDArray[Any], channels: int | None, path: str) -> NDArray[Any]:
-    """Bring (H, W, C) to the wanted channels, as :class:`LoadImage` says.
+def _check_select(select: Sequence[int | None], channels: int | None) -> None:
+    good = not isinstance(select, str) and all(i is None or _is_index(i) for i in select)
+    if not good or all(i is None for i in select):
+        raise ValueError(
+            "select must be numbers of channels from 0 (None for zeros, not all of them), "
+            f"got {select!r}."
+        )
+    if channels not in (3, None, len(select)):
+        raise ValueError(
+            f"channels={channels} contradicts select={tuple(select)}, which makes {len(select)} "
+            "channels: leave channels out."
+        )
 
-    Raises:
-        ValueError: Naming the file, its channels and those wanted.
-    """
-    found = img.shape[2]
-    if channels is None:
-        alpha = found == 4 and not path.lower().endswith((".tif", ".tiff"))
-        return img[..., :3] if alpha else img
-    if found == channels:
+
+def _arrange(img: NDArray[Any], plan: Plan) -> NDArray[Any]:
+    if plan == list(range(img.shape[2])):
         return img
-    if channels == 3 and found == 1:
-        return np.repeat(img, 3, axis=2)
-    if channels == 3 and found == 4:
-        return img[..., :3]
-    if channels == 1 and found in (3, 4):
-        blue, green, red = (img[..., i].astype(np.float32) for i in range(3))
-        gray = 0.114 * blue + 0.587 * green + 0.299 * red
-        return (np.rint(gray) if img.dtype.kind in "ui" else gray).astype(img.dtype)[..., None]
-    raise ValueError(
-        f"image '{path}' has {found} channels, LoadImage(channels={channels}) cannot make "
-        f"{channels} of them: set channels={found} (and in_channels of the model), or None."
-    )
+    arranged = np.zeros((*img.shape[:2], len(plan)), img.dtype)
+    for at, source in enumerate(plan):
+        if source is not None:
+            arranged[..., at] = img[..., source]
+    return arranged
+
+
+def to_gray(img: NDArray[Any]) -> NDArray[Any]:
+    """Luminance (H, W, 1) of a BGR or BGRA image, in its own number type (ITU-R BT.601)."""
+    blue, green, red = (img[..., i].astype(np.float32) for i in range(3))
+    gray = 0.114 * blue + 0.587 * green + 0.299 * red
+    return (np.rint(gray) if img.dtype.kind in "ui" else gray).astype(img.dtype)[..., None]
 
 
 def stretch(
@@ -161,19 +191,33 @@ def stretch(
 ) -> NDArray[np.float32]:
     """Stretch values so that two percentiles become 0 and 255; NaN becomes 0.
 
+    Where both percentiles are one value (few bright pixels on an even ground), minimum and
+    maximum take their place.
+
     Args:
-        img: (H, W, C) of any number type.
+        img: (H, W, C) of any real number type.
         percentiles: Low and high, in percent.
         per_channel: Percentiles of each channel alone.
 
     Returns:
         (H, W, C) within 0..255; all 0 where the image is constant.
     """
-    values = img.astype(np.float32)
-    values[~np.isfinite(values)] = np.nan
-    if np.isnan(values).all():
-        return np.zeros(values.shape, np.float32)
+    with np.errstate(over="ignore"):
+        values = img.astype(np.float32)
+    percentile, lowest, highest = np.percentile, np.min, np.max
+    if img.dtype.kind == "f":
+        values[~np.isfinite(values)] = np.nan
+        empty = np.isnan(values).all((0, 1))
+        if empty.all():
+            return np.zeros(values.shape, np.float32)
+        if per_channel:
+            values[..., empty] = 0
+        percentile, lowest, highest = np.nanpercentile, np.nanmin, np.nanmax
     axis = (0, 1) if per_channel else None
-    low, high = np.nanpercentile(values, percentiles, axis=axis, keepdims=True)
+    low, high = percentile(values, percentiles, axis=axis, keepdims=True)
+    flat = high <= low
+    if flat.any():
+        low = np.where(flat, lowest(values, axis=axis, keepdims=True), low)
+        high = np.where(flat, highest(values, axis=axis, keepdims=True), high)
     scale = np.where(high > low, 255 / np.maximum(high - low, np.finfo(np.float32).tiny), 0)
     return np.nan_to_num(np.clip((values - low) * scale, 0, 255)).astype(np.float32)

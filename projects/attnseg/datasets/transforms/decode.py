@@ -1,0 +1,137 @@
+"""From the bytes of an image file to an array (H, W, C), whatever axes the file has."""
+
+import io
+import logging
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from mmengine.logging import print_log
+from numpy.typing import NDArray
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+_STACKS = {"Z": "z-planes", "T": "time points"}
+_SAID: set[str] = set()
+BGR = (2, 1, 0, 3)  # RGBA to BGRA and back
+
+Stack = str | int | None
+
+
+def decode_image(data: bytes, path: str, stack: Stack = None) -> tuple[NDArray[Any], bool]:
+    """Decode the bytes of an image file, in the depth of the file.
+
+    Args:
+        data: The whole file.
+        path: Name for messages; nothing is opened.
+        stack: What becomes of planes of a z-stack or time series, as for
+            :class:`~attnseg.datasets.transforms.image.LoadImage`.
+
+    Returns:
+        Image (H, W, C), and whether it is colour: then in BGR, with alpha last if it has one;
+        otherwise channels stand in the order of the file.
+
+    Raises:
+        ValueError: Naming the file, if the bytes are no whole image, or it is a stack of several
+            planes and ``stack`` does not say which.
+    """
+    axes, bgr = "YXS", True
+    try:
+        if data[:4] in _TIFF_MAGIC:
+            img, axes, colour, bgr = _decode_tiff(data, path)
+        else:
+            img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            colour = img is not None and img.ndim == 3
+    except (cv2.error, tifffile.TiffFileError, ValueError) as error:
+        raise _cannot_decode(data, path, f" ({error})") from error
+    if img is None:
+        raise _cannot_decode(data, path)
+    img = _merge_axes(img, axes, stack, path)
+    colour = colour and img.shape[2] in (3, 4)
+    return (img if bgr or not colour else img[..., BGR[: img.shape[2]]]), colour
+
+
+def _cannot_decode(data: bytes, path: str, reason: str = "") -> ValueError:
+    state = "it is empty" if not data else f"its {len(data)} bytes are damaged or no image{reason}"
+    return ValueError(
+        f"image '{path}' cannot be decoded: {state}. Restore the file, or remove the image from "
+        "the annotations."
+    )
+
+
+def _decode_tiff(data: bytes, path: str) -> tuple[NDArray[Any], str, bool, bool]:
+    """Pixels of the first series, its axes, whether it is colour, and whether that is BGR."""
+    # OpenCV reads only the first page, and at most 4 channels, of which it silently drops some.
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        series = file.series[0]
+        if len(file.series) > 1:
+            size = "x".join(map(str, series.shape))
+            _say_once(
+                "series",
+                f"image '{path}' holds {len(file.series)} series: the first ({size}, axes "
+                f"{series.axes}) is read, here and in all files like it.",
+            )
+        photometric = file.pages[0].photometric
+        colour = photometric in _COLOUR
+        try:
+            img = series.asarray()
+        except ValueError:
+            # Without its optional codecs tifffile cannot read LZW, which OpenCV can.
+            return _decode_pages(data, series), series.axes, colour, True
+    # Bilevel files are left alone: tifffile itself writes them with this tag, not inverted.
+    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and img.dtype in (np.uint8, np.uint16):
+        img = np.iinfo(img.dtype).max - img
+    return img, series.axes, colour, False
+
+
+def _decode_pages(data: bytes, series: tifffile.TiffPageSeries) -> NDArray[Any]:
+    whole, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    numbers = [page.index for page in series.pages if page is not None]
+    if whole and max(numbers) < len(pages):
+        chosen = [pages[number] for number in numbers]
+        # A page that OpenCV reads in part has fewer values than the series says.
+        planar = series.axes.endswith("SYX") and series.keyframe.samplesperpixel > 1
+        if sum(page.size for page in chosen) == np.prod(series.shape) and not planar:
+            return np.stack(chosen).reshape(series.shape)
+    raise ValueError("this compression with these channels needs: pip install imagecodecs")
+
+
+def _say_once(kind: str, message: str) -> None:
+    if kind not in _SAID:
+        _SAID.add(kind)
+        print_log(message, "current", logging.WARNING)
+
+
+def _merge_axes(img: NDArray[Any], axes: str, stack: Stack, path: str) -> NDArray[Any]:
+    """Bring any axes to (H, W, C): planes as ``stack`` says, all others become channels."""
+    if img.ndim == 2:
+        return img[..., None]
+    for axis, name in _STACKS.items():
+        if axis in axes and stack != "channels":
+            at = axes.index(axis)
+            img = _choose_plane(img, at, axes, stack, f"image '{path}' has {img.shape[at]} {name}")
+            axes = axes[:at] + axes[at + 1 :]
+    rows, columns = axes.index("Y"), axes.index("X")
+    img = np.moveaxis(img, (rows, columns), (0, 1))
+    return img.reshape(*img.shape[:2], -1)
+
+
+def _choose_plane(
+    img: NDArray[Any], at: int, axes: str, stack: Stack, finding: str
+) -> NDArray[Any]:
+    count = img.shape[at]
+    if count == 1:
+        return img.take(0, at)
+    if stack == "max":
+        return np.fmax.reduce(img, axis=at)  # ignores NaN
+    if stack == "middle":
+        return img.take(count // 2, at)
+    if isinstance(stack, int) and stack < count:
+        return img.take(stack, at)
+    size = "x".join(map(str, img.shape))
+    raise ValueError(
+        f"{finding} ({size}, axes {axes}), LoadImage(stack={stack!r}): these are not channels. "
+        f"Set stack to 'max' (projection), 'middle' or a number in 0..{count - 1}; "
+        "or to 'channels', if the file only calls its channels so."
+    )
