@@ -1,22 +1,17 @@
 """From the logits of one image's queries to its instances at the original size."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from mmengine.structures import InstanceData
-from numpy.typing import NDArray
 from torch import Tensor
 
 from attnseg.iaunet.mask_crops import crop_mask, encode
 from attnseg.iaunet.mask_nms import mask_nms
+from attnseg.iaunet.restore import logit, restore_with_boxes, restored_parts
 from attnseg.iaunet.windows import WindowConfig
-
-# Stands for infinite logits of half precision, which a weight of 0 would turn into NaN.
-_FINITE = 1e5
 
 
 @dataclass(frozen=True)
@@ -106,7 +101,7 @@ def select(class_logits: Tensor, mask_logits: Tensor, cfg: PostprocessConfig) ->
     labels = index % max(classes, 1)
     query, owner = (index // max(classes, 1)).unique(return_inverse=True)
     logits = mask_logits[query].float()
-    inside = logits > _logit(cfg.mask_thr)
+    inside = logits > logit(cfg.mask_thr)
     areas = inside.sum((1, 2))
     maskness = logits.sigmoid().where(inside, 0).sum((1, 2)) / areas.clamp(min=1)
     scores = confidence * maskness[owner]
@@ -114,43 +109,6 @@ def select(class_logits: Tensor, mask_logits: Tensor, cfg: PostprocessConfig) ->
     kept = mask_nms(inside[owner[strong]], scores[strong], labels[strong], cfg.nms_iou)
     kept = strong[kept]
     return Selected(labels[kept], scores[kept], logits[owner[kept]])
-
-
-@torch.no_grad()
-def restore(
-    mask_logits: Tensor,
-    padded_size: tuple[int, int],
-    img_shape: tuple[int, int],
-    ori_shape: tuple[int, int],
-    mask_thr: float = 0.5,
-) -> Tensor:
-    """Masks at the size of the original image.
-
-    One bilinear interpolation (``align_corners=False``) from the grid of the logits straight to
-    the original's pixels; the way over the padded input blurs twice. Each mask is computed
-    within its box only, which is exact: beside cells under the threshold there is nothing above
-    it. Besides the result, memory of one box is needed.
-
-    Args:
-        mask_logits: (n, h, w), covering the padded input.
-        padded_size: (H, W) of the padded input.
-        img_shape: (H, W) of the input without the padding on the right and below.
-        ori_shape: (H, W) of the original image.
-        mask_thr: probability above which a pixel belongs to a mask.
-
-    Returns:
-        (n, \\*ori_shape) bool, on the device of the logits.
-
-    Raises:
-        ValueError: if ``img_shape`` is larger than ``padded_size``.
-    """
-    masks = torch.zeros(
-        len(mask_logits), *ori_shape[:2], dtype=torch.bool, device=mask_logits.device
-    )
-    parts = _restored(mask_logits, padded_size, img_shape, ori_shape, mask_thr)
-    for mask, (top, left, part) in zip(masks, parts, strict=True):
-        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return masks
 
 
 @torch.no_grad()
@@ -165,9 +123,9 @@ def to_instances(
 
     Args:
         selected: what `select` gives.
-        padded_size: see `restore`.
-        img_shape: see `restore`.
-        ori_shape: see `restore`.
+        padded_size: see `restore.restore`.
+        img_shape: see `restore.restore`.
+        ori_shape: see `restore.restore`.
         cfg: ``mask_thr`` and ``rle``.
 
     Returns:
@@ -178,7 +136,7 @@ def to_instances(
     sizes = (padded_size, img_shape, ori_shape)
     if cfg.rle:
         # Full masks never exist: each one goes from its box into its runs.
-        parts = _restored(logits.cpu(), *sizes, cfg.mask_thr)
+        parts = restored_parts(logits.cpu(), *sizes, cfg.mask_thr)
         crops = [crop_mask(part.numpy(), top, left) for top, left, part in parts]
         present = [i for i, crop in enumerate(crops) if crop is not None]
         masks: Any = [encode(crops[i], ori_shape[:2]) for i in present]
@@ -186,94 +144,8 @@ def to_instances(
         boxes = boxes.reshape(-1, 4).to(labels.device)
         present = torch.tensor(present, dtype=torch.int64, device=labels.device)
     else:
-        masks = restore(logits, *sizes, cfg.mask_thr)
-        boxes = mask_boxes(masks)
+        masks, boxes = restore_with_boxes(logits, *sizes, cfg.mask_thr)
         present = (boxes[:, 2] > 0).nonzero()[:, 0]
         masks = masks if len(present) == len(masks) else masks[present]
         boxes = boxes[present]
     return InstanceData(masks=masks, labels=labels[present], scores=scores[present], bboxes=boxes)
-
-
-def mask_boxes(masks: Tensor) -> Tensor:
-    """Boxes around masks.
-
-    Args:
-        masks: (n, H, W) bool.
-
-    Returns:
-        (n, 4) float32 as x1, y1, x2, y2 with the last two exclusive; zeros for an empty mask.
-    """
-    bounds = []
-    for hit in (masks.any(1), masks.any(2)):
-        place = torch.arange(hit.shape[1], device=hit.device)
-        last = torch.where(hit, place + 1, 0).amax(1)
-        first = torch.where(hit, place, hit.shape[1]).amin(1)
-        bounds.append((first.minimum(last), last))
-    (x1, x2), (y1, y2) = bounds
-    return torch.stack([x1, y1, x2, y2], dim=1).float()
-
-
-def _restored(
-    mask_logits: Tensor,
-    padded_size: tuple[int, int],
-    img_shape: tuple[int, int],
-    ori_shape: tuple[int, int],
-    mask_thr: float,
-) -> Iterator[tuple[int, int, Tensor]]:
-    """Top, left and bool part of each mask at the original size; beyond the part it is empty."""
-    axes = [
-        _Axis(*lengths, mask_logits.device)
-        for lengths in zip(
-            mask_logits.shape[1:], padded_size[:2], img_shape[:2], ori_shape[:2], strict=True
-        )
-    ]
-    level = _logit(mask_thr)
-    boxes = mask_boxes(mask_logits > level).int().cpu().numpy()
-    spans = [axis.spans(boxes[:, i], boxes[:, i + 2]) for axis, i in zip(axes, (1, 0), strict=True)]
-    for logits, rows, columns in zip(mask_logits, *spans, strict=True):
-        y1, y2, v1, v2 = rows
-        x1, x2, u1, u2 = columns
-        values = logits[v1:v2, u1:u2].float().clamp(-_FINITE, _FINITE)
-        with torch.autocast(values.device.type, enabled=False):
-            values = axes[0].weights[y1:y2, v1:v2] @ values @ axes[1].weights[x1:x2, u1:u2].T
-        yield y1, x1, values > level
-
-
-class _Axis:
-    """Linear interpolation along one axis, from the grid to the original's pixels.
-
-    Attributes:
-        weights: (final, cells), two neighbouring entries a row.
-    """
-
-    def __init__(self, cells: int, padded: int, cut: int, final: int, device: torch.device) -> None:
-        if cut > padded:
-            raise ValueError(
-                f"img_shape {cut} is larger than the padded input {padded}; pass the size of the "
-                "batch after padding"
-            )
-        step = cells / padded * cut / final
-        place = ((np.arange(final) + 0.5) * step - 0.5).clip(0, cells - 1)
-        self._low = np.floor(place).astype(np.int64)
-        self._high = np.minimum(self._low + 1, cells - 1)
-        weights = np.zeros((final, cells), dtype=np.float32)
-        weights[np.arange(final), self._high] = place - self._low
-        weights[np.arange(final), self._low] += 1 - (place - self._low)
-        self.weights = torch.from_numpy(weights).to(device)
-
-    def spans(self, first: NDArray[np.integer], stop: NDArray[np.integer]) -> list[list[int]]:
-        """Pixels that cells ``first`` to ``stop`` touch, and all cells that these pixels need.
-
-        Returns:
-            First pixel, stop pixel, first cell, stop cell for each pair.
-        """
-        start = np.searchsorted(self._high, first, side="left")
-        end = np.searchsorted(self._low, stop, side="left")
-        end = np.where(stop > first, np.maximum(end, start), start)
-        low = self._low[np.minimum(start, len(self._low) - 1)]
-        high = self._high[np.maximum(end - 1, 0)] + 1
-        return np.stack([start, end, low, np.maximum(high, low)], axis=1).tolist()
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability / (1 - probability))

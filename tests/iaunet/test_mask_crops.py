@@ -1,0 +1,20 @@
+import numpy as np
+from faster_coco_eval import mask as rle_tools
+
+from attnseg.iaunet.mask_crops import crop_mask, encode, paste, shared_matrix
+
+
+def test_crops_of_masks() -> None:
+    masks = np.random.default_rng(0).random((6, 19, 23)) < 0.05
+    masks[0] = True
+    masks[1, :, -1] = True
+    masks[1, :, 0] = True
+    crops = [crop_mask(mask) for mask in masks]
+    assert np.array_equal(paste(crops, (19, 23)), masks)
+    shared = (masks[:, None] & masks[None]).sum((2, 3))
+    assert np.array_equal(shared_matrix(crops, crops), shared)
+    assert [crop.area for crop in crops] == masks.sum((1, 2)).tolist()
+    for crop, mask in zip(crops, masks, strict=True):
+        assert encode(crop, (19, 23)) == rle_tools.encode(np.asfortranarray(mask, dtype=np.uint8))
+    assert crop_mask(np.zeros((3, 4), dtype=bool)) is None
+    assert crop_mask(masks[0, :4, :5], top=7, left=9).box == (9, 7, 14, 11)
