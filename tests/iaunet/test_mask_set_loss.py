@@ -122,16 +122,6 @@ def test_points_at_all_pixel_centres_are_the_dense_loss(monkeypatch: pytest.Monk
     torch.testing.assert_close(results[0][1], results[1][1])
 
 
-def test_points_estimate_the_dense_loss() -> None:
-    truth, prediction = make_truth([3]), make_prediction(1)
-    dense = MaskSetLoss(2, mode="dense", matcher=DENSE_MATCHER)([prediction], truth)
-    torch.manual_seed(0)
-    points = MaskSetLoss(2, num_points=50_000, importance_ratio=0.0, matcher=DENSE_MATCHER)
-    torch.testing.assert_close(
-        points([prediction], truth)["loss_mask"], dense["loss_mask"], rtol=0.02, atol=0
-    )
-
-
 def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, prediction = make_truth([5]), make_prediction(1, dtype=torch.float64)
     whole = total(make_loss()([prediction], truth))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from attnseg.iaunet import matching
 from attnseg.iaunet.matching import HungarianMaskMatcher, match_costs
 from attnseg.iaunet.structures import MaskTruth
 from attnseg.losses import mask_bce_loss, mask_dice_loss
@@ -72,6 +73,25 @@ def test_shuffled_truth_is_found_on_coarser_grids(mode: str, size: tuple[int, in
     )
     assert queries.tolist() == [0, 1, 2, 3]
     assert torch.equal(objects, order)
+
+
+@pytest.mark.parametrize("grid", [(6, 9), (3, 3), (4, 5), (7, 12)])
+def test_dense_costs_take_the_truth_at_the_centre_of_each_cell(
+    grid: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes, logits, truth = case(5, 3, size=(6, 9))
+    seen = []
+
+    def keep(*inputs: Tensor | float) -> Tensor:
+        seen.append(inputs[3])
+        return match_costs(*inputs)
+
+    monkeypatch.setattr(matching, "match_costs", keep)
+    logits = torch.nn.functional.interpolate(logits[None], grid, mode="bilinear")[0]
+    HungarianMaskMatcher(mode="dense")(classes, logits, truth)
+    masks = truth.masks[None].float()
+    wanted = torch.nn.functional.interpolate(masks, grid, mode="nearest-exact")[0]
+    assert torch.equal(seen[0], wanted.flatten(1).bool())
 
 
 def test_the_class_decides_between_equal_masks() -> None:

@@ -18,7 +18,7 @@ from attnseg.registry import MODELS, TASK_UTILS
 # Masks whose candidate points are held at a time, and pixels of enlarged masks at a time: bounds
 # of the working memory, large enough that the loop over the blocks costs nothing.
 _MASKS_AT_ONCE = 32
-_PIXELS_AT_ONCE = 1 << 22
+_PIXELS_AT_ONCE = 1 << 20
 
 
 @MODELS.register_module()
