@@ -1,11 +1,12 @@
 """IAUNet as an mmdet detector."""
 
-from typing import Any
-
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import SampleList
 from torch import Tensor
 
+from attnseg.iaunet.decoder_level import LevelMaps
+from attnseg.iaunet.postprocess import PostprocessConfig, select, to_instances
+from attnseg.iaunet.structures import MaskPrediction
 from attnseg.registry import MODELS
 
 
@@ -13,14 +14,20 @@ from attnseg.registry import MODELS
 class IAUNet(BaseDetector):
     """Encoder of four maps and :class:`~attnseg.iaunet.head.IAUNetHead`.
 
+    A prediction has ``pred_instances`` with labels, scores, bboxes and masks at the original
+    size, bool (n, H, W) or, with ``rle=True``, as COCO RLEs.
+
     Args:
         backbone: config of a backbone that gives four maps, finest first (ResNet, Swin or
             ``attnseg.UNetEncoder``).
         head: config of the head.
         train_cfg: unused by this detector, accepted because mmdet's configs carry it.
-        test_cfg: see ``PostprocessConfig``.
+        test_cfg: values of :class:`~attnseg.iaunet.postprocess.PostprocessConfig`.
         data_preprocessor: see mmdet's BaseDetector; needs ``pad_mask=True``.
         init_cfg: see mmdet's BaseDetector.
+
+    Raises:
+        ValueError: for a ``test_cfg`` that has unknown keys or values out of range.
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class IAUNet(BaseDetector):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
+        self.postprocess = PostprocessConfig.from_dict(test_cfg)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Maps of the encoder, finest first."""
@@ -46,12 +54,23 @@ class IAUNet(BaseDetector):
 
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> MaskPrediction:
         """Class logits (B, N, K + 1) and mask logits (B, N, h, w)."""
         return self.head(self.extract_feat(batch_inputs))[-1]
+
+    def explain(self, batch_inputs: Tensor) -> tuple[MaskPrediction, list[LevelMaps]]:
+        """Predict, and give the maps that each level looked at, coarsest level first."""
+        trace: list[LevelMaps] = []
+        return self.head(self.extract_feat(batch_inputs), trace)[-1], trace
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
-        """Add ``pred_instances``."""
-        raise AssertionError
+        """Add ``pred_instances`` at the original size (or, without ``rescale``, the input's)."""
+        padded = (batch_inputs.shape[2], batch_inputs.shape[3])
+        cfg = self.postprocess
+        for sample, *logits in zip(batch_data_samples, *self._forward(batch_inputs), strict=True):
+            size = (sample.ori_shape if rescale else sample.img_shape)[:2]
+            selected = select(*logits, cfg)
+            sample.pred_instances = to_instances(selected, padded, sample.img_shape[:2], size, cfg)
+        return batch_data_samples

@@ -1,5 +1,6 @@
 """Decoder and predictions of IAUNet: encoder maps in, instances out."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -86,6 +87,7 @@ class IAUNetHead(BaseModule):
         cost = PRESETS[preset]
         self.num_classes = num_classes
         self.num_queries = num_queries
+        self._warned = False
         self.query_pos = nn.Parameter(torch.randn(1, 2 * num_queries, channels))
         self.levels = nn.ModuleList(
             DecoderLevel(
@@ -158,14 +160,14 @@ class IAUNetHead(BaseModule):
                 f"masks of image '{sample.get('img_path')}' are {tuple(masks.shape[1:])}, the "
                 f"padded batch is {size}: set pad_mask=True in the data_preprocessor."
             )
-        if len(masks) > self.num_queries and not getattr(self, "_warned", False):
+        if len(masks) > self.num_queries and not self._warned:
             self._warned = True
             print_log(
                 f"image '{sample.get('img_path')}' has {len(masks)} objects, the head "
                 f"{self.num_queries} queries: the rest cannot be found. Raise num_queries (and "
                 "max_per_img in test_cfg).",
                 "current",
-                30,
+                logging.WARNING,
             )
         return MaskTruth(truth.labels, masks)
 
