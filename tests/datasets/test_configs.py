@@ -225,7 +225,7 @@ def test_schedules_of_iaunet_end_at_the_lowest_rate(name):
             ),
         }
     )
-    assert wrapper.clip_grad_kwargs == (cfg.grad_clip or {})
+    assert wrapper.clip_grad_kwargs == cfg.grad_clip
     schedulers = [
         PARAM_SCHEDULERS.build({**step, "optimizer": wrapper}) for step in cfg.param_scheduler
     ]

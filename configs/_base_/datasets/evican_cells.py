@@ -1,5 +1,6 @@
 # EVICAN2, converted by tools/dataset_converters/evican.py, its 2 classes. The evaluation set of
 # one difficulty is both val and test; docs/cells.md says how to choose one on the command line.
+# File names in the json are relative to data_root.
 _base_ = "./tasks/cells.py"
 
 difficulty = "easy"  # or "medium", "difficult"
@@ -7,7 +8,7 @@ data_root = "data/evican/"
 classes = ("cell", "nucleus")  # ("cell",) leaves the nuclei out
 num_classes = len(classes)
 eval_file = f"annotations/instances_eval_{difficulty}.json"
-common = dict(data_root=data_root, data_prefix=dict(img="images/"), metainfo=dict(classes=classes))
+common = dict(data_root=data_root, data_prefix=dict(img=""), metainfo=dict(classes=classes))
 train_dataloader = dict(dataset=dict(ann_file="annotations/instances_train.json", **common))
 val_dataloader = dict(dataset=dict(ann_file=eval_file, **common))
 test_dataloader = val_dataloader

@@ -1,4 +1,5 @@
 # NeurIPS 2022 Cell Segmentation, converted by tools/dataset_converters/neurips_cellseg.py: 1 class.
+# File names in the json are relative to data_root.
 _base_ = "./tasks/cells.py"
 
 data_root = "data/neurips_cellseg/"
@@ -8,14 +9,14 @@ train_dataloader = dict(
     dataset=dict(
         data_root=data_root,
         ann_file="annotations/instances_train.json",
-        data_prefix=dict(img="images/"),
+        data_prefix=dict(img=""),
     )
 )
 val_dataloader = dict(
     dataset=dict(
         data_root=data_root,
         ann_file="annotations/instances_val.json",
-        data_prefix=dict(img="images/"),
+        data_prefix=dict(img=""),
     )
 )
 test_dataloader = val_dataloader

@@ -1,0 +1,111 @@
+"""Image files of a data set: where they lie, and how large they are."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+
+
+class ImageFiles:
+    """Images below a folder, found by the names that an annotation file gives.
+
+    Published sets differ in whether images lie flat or in folders of their own (LIVECell: one a
+    cell type), while their annotations mostly give bare names.
+
+    Args:
+        folder: Folder to look in, with all that is below.
+        root: Folder that the paths in the written json are relative to; ``folder`` lies in it.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist or holds no image.
+    """
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"image folder '{folder}' does not exist: unpack the set there."
+            )
+        self.folder, self.root = folder, root
+        self._paths: dict[str, list[Path]] = defaultdict(list)
+        for path in list_images(folder, recursive=True):
+            self._paths[path.name].append(path)
+        if not self._paths:
+            raise FileNotFoundError(
+                f"no image ({', '.join(SUFFIXES)}) below '{folder}': unpack the images there."
+            )
+
+    def find(self, name: str) -> Path | None:
+        """Find an image by its listed name: a path below ``folder`` or ``root``, or a file name.
+
+        Returns:
+            Its path, or None where there is none.
+
+        Raises:
+            ValueError: If several files below ``folder`` have the name.
+        """
+        for base in (self.folder, self.root):
+            if (base / name).is_file():
+                return base / name
+        found = self._paths.get(Path(name.replace("\\", "/")).name, [])
+        if len(found) > 1:
+            raise ValueError(
+                f"image '{name}' is {len(found)} times below '{self.folder}': '{found[0]}' and "
+                f"'{found[1]}'. Leave one of them, or give the folder of this split's images."
+            )
+        return found[0] if found else None
+
+    def relative(self, path: Path) -> str:
+        """Path below ``root`` with forward slashes, as a json lists it."""
+        return Path(os.path.relpath(path, self.root)).as_posix()
+
+
+def list_images(folder: Path, recursive: bool = False) -> list[Path]:
+    """List the image files of a folder, by name; hidden ones (``._a.png``) are left out."""
+    paths = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Read height and width in pixels from the header of an image file.
+
+    TIFF is read as ``attnseg.LoadImage`` does: pages and channels count as channels.
+
+    Raises:
+        ValueError: Naming the file, if it is damaged or no image.
+    """
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tifffile.TiffFile(path) as file:
+                series = file.series[0]
+                return tuple(int(series.shape[series.axes.index(axis)]) for axis in "YX")
+        with Image.open(path) as header:
+            return header.height, header.width
+    except (
+        UnidentifiedImageError,
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        IndexError,
+    ) as error:
+        raise ValueError(
+            f"image '{path}' cannot be decoded: it is damaged or no image ({error}). Restore the "
+            "file."
+        ) from error
+
+
+def check_size(path: Path, size: tuple[int, int], source: Path, listed: tuple[int, ...]) -> None:
+    """Raise ``ValueError`` unless an image and what is said of it agree in height and width."""
+    if size != tuple(listed):
+        raise ValueError(
+            f"image '{path}' is {size[0]}x{size[1]} (height x width), but "
+            f"{'x'.join(map(str, listed))} in '{source}': both must have one size. Pair the right "
+            "files."
+        )

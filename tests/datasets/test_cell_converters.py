@@ -1,0 +1,291 @@
+"""LIVECell, EVICAN2 and Revvity-25: from their published form to samples of our data sets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from attnseg.coco_files import read_coco_json
+from attnseg.datasets.converters.evican import convert_evican
+from attnseg.datasets.converters.livecell import cell_type, convert_livecell
+from attnseg.datasets.converters.revvity import convert_revvity
+
+from .published_cells import (
+    BOXES,
+    SIZE,
+    cell_map,
+    coco,
+    evaluator_files,
+    load,
+    write_gray,
+    write_json,
+)
+
+TYPES = ("A172", "BT474")
+
+
+@pytest.fixture
+def livecell(tmp_path):
+    """Images in a folder a cell type; one split with annotations by id; no val split."""
+    for split, form in (("train", list), ("test", dict)):
+        folder = "livecell_test_images" if split == "test" else "livecell_train_val_images"
+        names = [f"{kind}_Phase_{split}_1_00d00h00m_1.tif" for kind in TYPES]
+        for kind, name in zip(TYPES, names, strict=True):
+            write_gray(tmp_path / "images" / folder / kind / name)
+        content = coco(names)
+        if form is dict:
+            content["annotations"] = {str(a["id"]): a for a in content["annotations"]}
+        write_json(tmp_path / f"annotations/LIVECell/livecell_coco_{split}.json", content)
+    return tmp_path
+
+
+@pytest.fixture
+def evican(tmp_path):
+    """All five files; cells and nuclei in turn."""
+    splits = {"train2019": "train", "val2019": "val"}
+    splits |= {f"eval2019_{level}": "eval" for level in ("easy", "medium", "difficult")}
+    for split, folder in splits.items():
+        name = f"{split}_ACHN.jpg"
+        write_gray(tmp_path / f"EVICAN_{folder}2019" / name)
+        write_json(tmp_path / f"instances_{split}_EVICAN2.json", coco([name], ("Cell", "Nucleus")))
+    return tmp_path
+
+
+@pytest.fixture
+def revvity(tmp_path):
+    """Ten images and one json."""
+    names = [f"{number}.png" for number in range(10)]
+    for name in names:
+        write_gray(tmp_path / "images" / name)
+    write_json(tmp_path / "annotations.json", coco(names))
+    return tmp_path
+
+
+def check_split(name, split, root, count=1):
+    """Samples of the config's split show ``BOXES``, and its evaluators read the same file."""
+    dataset = load(name, split, root)
+    assert len(dataset) == count
+    for sample in dataset:
+        objects = sample["data_samples"].gt_instances
+        if split == "train":
+            assert sample["inputs"].shape == (3, 512, 512) and len(objects) <= len(BOXES)
+        else:
+            shown = (objects.masks.masks * np.arange(1, 1 + len(BOXES))[:, None, None]).sum(0)
+            np.testing.assert_array_equal(shown, cell_map())
+    if split != "train":
+        truth = read_coco_json(dataset.ann_file, "instances", ("annotation.segmentation",))
+        assert len(truth["images"]) == count
+        assert evaluator_files(name, split, root) == {dataset.ann_file}
+    return dataset
+
+
+def test_livecell_in_both_forms(livecell):
+    lines = convert_livecell(livecell)
+    assert [line.split("'")[1] for line in lines] == [
+        str(livecell / f"annotations/instances_{split}.json") for split in ("train", "test")
+    ]
+    assert lines[0].endswith("2 images (0 without objects), 6 objects, at most 3 in an image")
+    check_split("livecell", "train", livecell, 2)
+    test = check_split("livecell", "test", livecell, 2)
+    where = "images/livecell_test_images/A172/A172_Phase_test_1_00d00h00m_1.tif"
+    assert test[0]["data_samples"].img_path == str(livecell / where)
+
+
+def test_livecell_by_cell_type(livecell, tmp_path):
+    out = tmp_path / "a172"
+    convert_livecell(livecell, out=out, cell_types=["a172"])
+    for split in ("train", "test"):
+        content = json.loads((out / f"annotations/instances_{split}.json").read_text())
+        assert [cell_type(image["file_name"]) for image in content["images"]] == ["a172"]
+        assert len(content["annotations"]) == 3
+    with pytest.raises(ValueError, match=r"no image of the cell types \['huh7'\]; it has \['a172"):
+        convert_livecell(livecell, out=out, cell_types=["A172", "Huh7"])
+
+
+def test_livecell_of_a_named_file(livecell, tmp_path):
+    source = livecell / "annotations/LIVECell/livecell_coco_test.json"
+    convert_livecell(livecell, out=tmp_path / "out", ann_files={"val": source})
+    files = list((tmp_path / "out/annotations").iterdir())
+    assert [path.name for path in files] == ["instances_val.json"]
+
+
+def test_evican_has_cells_and_nuclei_at_three_difficulties(evican):
+    assert len(convert_evican(evican)) == 5
+    for split in ("train", "val"):
+        dataset = check_split("evican", split, evican)
+        assert dataset.metainfo["classes"] == ("cell", "nucleus")
+    # The config's val and test are the easy ones.
+    sample = dataset[0]["data_samples"]
+    assert sample.img_path.endswith("EVICAN_eval2019/eval2019_easy_ACHN.jpg")
+    assert sample.gt_instances.labels.tolist() == [0, 1, 0]
+
+
+def test_evican_as_one_class(evican):
+    convert_evican(evican, merge=True)
+    content = json.loads((evican / "annotations/instances_eval_difficult.json").read_text())
+    assert content["categories"] == [{"id": 1, "name": "cell"}]
+    assert {part["category_id"] for part in content["annotations"]} == {1}
+
+
+def test_evican_images_in_one_folder(evican):
+    (evican / "flat").mkdir()
+    for path in list(evican.glob("EVICAN_*/*")):
+        path.rename(evican / "flat" / path.name)
+    for folder in list(evican.glob("EVICAN_*")):
+        folder.rmdir()
+    convert_evican(evican)
+    assert load("evican", "val", evican)[0]["data_samples"].img_path.endswith(
+        "flat/eval2019_easy_ACHN.jpg"
+    )
+
+
+def test_revvity_is_parted_by_its_seed(revvity, tmp_path):
+    convert_revvity(revvity, val_fraction=0.3)
+    train, val = (
+        check_split("revvity", "train", revvity, 7),
+        check_split("revvity", "val", revvity, 3),
+    )
+    paths = [{part.get_data_info(i)["img_path"] for i in range(len(part))} for part in (train, val)]
+    assert len(paths[0] | paths[1]) == 10
+    # What was written is not taken for a published file, and the seed gives the same again.
+    first = (revvity / "annotations/instances_val.json").read_text()
+    convert_revvity(revvity, val_fraction=0.3)
+    assert (revvity / "annotations/instances_val.json").read_text() == first
+    convert_revvity(revvity, val_fraction=0.3, seed=1)
+    assert (revvity / "annotations/instances_val.json").read_text() != first
+    with pytest.raises(ValueError, match="leaves no image for train or val"):
+        convert_revvity(revvity, val_fraction=1.0)
+
+
+def test_revvity_with_splits_of_its_own(revvity):
+    content = json.loads((revvity / "annotations.json").read_text())
+    (revvity / "annotations.json").unlink()
+    for split, keep in (("train", range(11, 18)), ("valid", range(18, 21))):
+        part = {
+            **content,
+            "images": [image for image in content["images"] if image["id"] in keep],
+            "annotations": [a for a in content["annotations"] if a["image_id"] in keep],
+        }
+        write_json(revvity / f"annotations/revvity_{split}.json", part)
+    convert_revvity(revvity)
+    check_split("revvity", "train", revvity, 7)
+    check_split("revvity", "val", revvity, 3)
+    write_json(revvity / "annotations/other.json", content)
+    with pytest.raises(ValueError, match=r"other.json' is one of 3 json files"):
+        convert_revvity(revvity)
+    assert (
+        "3 images"
+        in convert_revvity(revvity, ann_file=revvity / "annotations/other.json", val_fraction=0.3)[
+            1
+        ]
+    )
+
+
+def test_nothing_to_convert_is_said(tmp_path):
+    for convert, message in (
+        (convert_livecell, "no livecell_coco_train.json"),
+        (convert_evican, "none of instances_train2019_EVICAN2.json"),
+    ):
+        with pytest.raises(FileNotFoundError, match=message):
+            convert(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no image \(.bmp"):
+        convert_revvity(tmp_path)
+    write_gray(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError, match="no json below"):
+        convert_revvity(tmp_path)
+    with pytest.raises(FileNotFoundError, match="images' does not exist"):
+        write_json(tmp_path / "livecell_coco_val.json", coco(["a.png"]))
+        convert_livecell(tmp_path)
+
+
+def change(root, act):
+    """Change the one json of Revvity by a function."""
+    content = json.loads((root / "annotations.json").read_text())
+    act(content)
+    write_json(root / "annotations.json", content)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda c: c["images"][0].update(file_name="no.png"), r"1 of 10 images .*'no.png'"),
+        (lambda c: c["images"][0].update(width=52, height=70), r"0.png' is 52x70 .*70x52 in"),
+        (lambda c: c["images"].append(c["images"][1]), r"several images have the id \[12\]"),
+        (lambda c: c["images"][0].pop("height"), r"image 11 lacks 'height'"),
+        (lambda c: c["annotations"].clear(), "has no annotation"),
+        (lambda c: c.pop("annotations"), "has no annotations"),
+        (lambda c: c["annotations"][0].update(category_id=7), r"category_id \[7\]"),
+        (lambda c: c["annotations"][0].update(image_id=7), r"image_id \[7\]"),
+        (
+            lambda c: (
+                c["categories"].append({"id": 2, "name": "Debris"}),
+                c["annotations"][0].update(category_id=2),
+            ),
+            r"categories \['debris'\]; expected \('cell',\)",
+        ),
+        (
+            lambda c: c["annotations"][0].update(segmentation={"size": [70, 52], "counts": [3640]}),
+            r"annotation 1100 of image '0.png': its mask is 70x52, the image 52x70",
+        ),
+        (
+            lambda c: c["annotations"][0].update(segmentation={"size": [52, 70], "counts": [5, 5]}),
+            "do not fill the image",
+        ),
+        (
+            lambda c: c["annotations"][0].update(segmentation=[[0, 0, float("nan"), 1, 2, 2]]),
+            "points that are no numbers",
+        ),
+    ],
+)
+def test_bad_annotations_are_named(revvity, act, message):
+    change(revvity, act)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        convert_revvity(revvity)
+    assert not (revvity / "annotations").exists()
+
+
+def test_errors_of_the_other_form_name_the_published_file(livecell):
+    path = livecell / "annotations/LIVECell/livecell_coco_test.json"
+    content = json.loads(path.read_text())
+    next(iter(content["annotations"].values())).pop("category_id")
+    write_json(path, content)
+    with pytest.raises(ValueError, match=rf"annotation file '{path}': annotation 1100 lacks"):
+        convert_livecell(livecell)
+
+
+def test_objects_without_a_pixel_are_left_out_and_counted(revvity):
+    def act(content):
+        parts = content["annotations"]
+        parts[0]["segmentation"] = [[1, 1, 5, 5]]
+        parts[1]["segmentation"] = {"size": [*SIZE], "counts": [SIZE[0] * SIZE[1]]}
+        parts[2]["bbox"] = [80, 60, 5, 5]
+        parts[3]["segmentation"] = {"size": [*SIZE], "counts": [4, 6, SIZE[0] * SIZE[1] - 10]}
+
+    change(revvity, act)
+    line = convert_revvity(revvity)[0]
+    for text in (
+        "left out: 1 objects without a polygon of three points",
+        "1 objects with an empty mask",
+        "1 objects smaller than a pixel or outside the image",
+    ):
+        assert text in line
+    written = [
+        json.loads((revvity / f"annotations/instances_{split}.json").read_text())
+        for split in ("train", "val")
+    ]
+    parts = [part for content in written for part in content["annotations"]]
+    assert len(parts) == 27
+    (code,) = [p["segmentation"] for p in parts if isinstance(p["segmentation"], dict)]
+    assert isinstance(code["counts"], str)
+
+
+def test_an_image_that_is_there_twice(revvity):
+    write_gray(revvity / "copies/0.png")
+    with pytest.raises(ValueError, match="image '0.png' is 2 times below"):
+        convert_revvity(revvity)
+
+
+def test_a_damaged_image(revvity):
+    (revvity / "images/3.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"3.png' cannot be decoded"):
+        convert_revvity(revvity)
