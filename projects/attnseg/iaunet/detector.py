@@ -6,6 +6,8 @@ from torch import Tensor
 
 from attnseg.iaunet.decoder_level import LevelMaps
 from attnseg.iaunet.postprocess import PostprocessConfig, select, to_instances
+from attnseg.iaunet.restore import restore
+from attnseg.iaunet.sliding_window import Instances, predict_in_windows
 from attnseg.iaunet.structures import MaskPrediction
 from attnseg.registry import MODELS
 
@@ -67,10 +69,33 @@ class IAUNet(BaseDetector):
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
     ) -> SampleList:
         """Add ``pred_instances`` at the original size (or, without ``rescale``, the input's)."""
-        padded = (batch_inputs.shape[2], batch_inputs.shape[3])
         cfg = self.postprocess
-        for sample, *logits in zip(batch_data_samples, *self._forward(batch_inputs), strict=True):
-            size = (sample.ori_shape if rescale else sample.img_shape)[:2]
+        sizes = [(s.ori_shape if rescale else s.img_shape)[:2] for s in batch_data_samples]
+        if cfg.windows is not None:
+            for sample, image, size in zip(batch_data_samples, batch_inputs, sizes, strict=True):
+                height, width = sample.img_shape[:2]
+                sample.pred_instances = predict_in_windows(
+                    self._predict_windows,
+                    image[:, :height, :width],
+                    size,
+                    cfg.windows,
+                    cfg.nms_iou,
+                    cfg.rle,
+                )
+            return batch_data_samples
+        padded = (batch_inputs.shape[2], batch_inputs.shape[3])
+        for sample, size, *logits in zip(
+            batch_data_samples, sizes, *self._forward(batch_inputs), strict=True
+        ):
             selected = select(*logits, cfg)
             sample.pred_instances = to_instances(selected, padded, sample.img_shape[:2], size, cfg)
         return batch_data_samples
+
+    def _predict_windows(self, windows: Tensor) -> list[Instances]:
+        size = (windows.shape[2], windows.shape[3])
+        found = []
+        for logits in zip(*self._forward(windows), strict=True):
+            labels, scores, masks = select(*logits, self.postprocess)
+            masks = restore(masks, size, size, size, self.postprocess.mask_thr)
+            found.append(Instances(masks, labels, scores))
+        return found

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Window(NamedTuple):
     """A part of an image, in pixels."""
@@ -22,12 +25,16 @@ class WindowConfig:
         size: height and width in pixels.
         overlap: pixels that neighbours share at least, in both directions. Twice the diameter of
             a typical cell lets a cell at a seam be seen whole.
+        batch: windows that go through the network at once.
     """
 
     size: tuple[int, int] = (512, 512)
     overlap: int = 128
+    batch: int = 4
 
     def __post_init__(self) -> None:
+        if not isinstance(self.batch, int) or self.batch < 1:
+            raise ValueError(f"windows.batch must be a whole number from 1 on, got {self.batch!r}")
         object.__setattr__(self, "size", _check(self.size, self.overlap))
 
     @classmethod
@@ -64,6 +71,48 @@ def window_grid(size: tuple[int, int], window: tuple[int, int], overlap: int) ->
         raise ValueError(f"an image of size (H, W) = {tuple(size)} has no pixels")
     rows, columns = (_spans(*pair, overlap) for pair in zip(size, window, strict=True))
     return [Window(top, left, h, w) for top, h in rows for left, w in columns]
+
+
+def inner_part(window: Window, size: tuple[int, int], margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the image that a window sees at a depth of at least the margin.
+
+    Depth is the distance of a pixel from those sides of the window at which the image goes on:
+    0 beside such a side. Sides on the border of the image do not count.
+
+    Args:
+        window: part of an image.
+        size: (H, W) of the image.
+        margin: pixels.
+    """
+    spans = []
+    for start, length, end in zip(window[:2], window[2:], size, strict=True):
+        stop = start + length
+        spans.append(slice(start + margin if start else 0, stop - margin if stop < end else stop))
+    return spans[0], spans[1]
+
+
+def depth_map(
+    window: Window, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> NDArray[np.int64]:
+    """Depth (see `inner_part`) of the pixels of a box, negative beyond the window.
+
+    Args:
+        window: part of an image.
+        size: (H, W) of the image.
+        box: x1, y1, x2, y2 in the image.
+
+    Returns:
+        (y2 - y1, x2 - x1); more than any side of the image where all sides are its border.
+    """
+    x1, y1, x2, y2 = box
+    axes = []
+    for i, place in enumerate((np.arange(y1, y2), np.arange(x1, x2))):
+        start, stop = window[i], window[i] + window[i + 2]
+        far = np.full(len(place), sum(size))
+        low = place - start if start else far
+        high = stop - 1 - place if stop < size[i] else far
+        axes.append(np.minimum(low, high))
+    return np.minimum(axes[0][:, None], axes[1])
 
 
 def _spans(length: int, window: int, overlap: int) -> list[tuple[int, int]]:
