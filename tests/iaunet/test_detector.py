@@ -66,6 +66,8 @@ def test_one_window_gives_what_the_whole_image_gives():
 
     x = torch.randn(1, 3, *padded)
     found = predict(detector(options), x, sample(size, 0, (64, 70), padded))[0]
+
+
 @pytest.mark.parametrize("size", [(20, 100), (97, 131), (16, 16)])
 @pytest.mark.parametrize("rle", [False, True])
 def test_images_of_any_size_in_windows(size, rle):
