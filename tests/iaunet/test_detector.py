@@ -64,18 +64,14 @@ def test_one_window_gives_what_the_whole_image_gives():
     of_whole = {m.numpy().tobytes() for m in whole.masks}
     assert all(m.numpy().tobytes() in of_whole for m in found.masks)
 
-    x = torch.randn(1, 3, *padded)
-    found = predict(detector(options), x, sample(size, 0, (64, 70), padded))[0]
-
 
 @pytest.mark.parametrize("size", [(20, 100), (97, 131), (16, 16)])
 @pytest.mark.parametrize("rle", [False, True])
 def test_images_of_any_size_in_windows(size, rle):
     padded = tuple(-(-n // 32) * 32 for n in size)
     options = {**ANY, "rle": rle, "windows": {"size": (32, 32), "overlap": 16, "batch": 3}}
-    found = predict(
-        detector(options), torch.randn(1, 3, *padded), sample(size, 0, (64, 70), padded)
-    )[0]
+    x = torch.randn(1, 3, *padded)
+    found = predict(detector(options), x, sample(size, 0, (64, 70), padded))[0]
     assert len(found) > 0
     masks = [decode(m) for m in found.masks] if rle else found.masks
     assert all(tuple(m.shape) == (64, 70) for m in masks)
