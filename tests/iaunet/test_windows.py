@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnseg.iaunet.windows import Window, WindowConfig, window_grid
+from attnseg.iaunet.windows import Window, WindowConfig, depth_map, inner_part, window_grid
 
 sides = st.integers(1, 60)
 
@@ -65,3 +65,33 @@ def test_impossible_windows_are_refused(window: object, overlap: object, message
 def test_images_without_pixels_are_refused() -> None:
     with pytest.raises(ValueError, match="no pixels"):
         window_grid((0, 10), (4, 4), 1)
+
+
+def test_depth_is_the_distance_from_the_sides_at_which_the_image_goes_on() -> None:
+    size = (20, 17)
+    for window in window_grid(size, (9, 8), 4):
+        top, left, height, width = window
+        seen = np.zeros((22, 19), dtype=bool)
+        seen[1 + top : 1 + top + height, 1 + left : 1 + left + width] = True
+        # A frame of visible pixels: the border of the image does not count.
+        seen[0], seen[-1], seen[:, 0], seen[:, -1] = True, True, True, True
+        outside = np.argwhere(~seen) - 1
+        box = (2, 3, 15, 18)
+        depth = depth_map(window, size, box)
+        for y in range(3, 18):
+            for x in range(2, 15):
+                inside = top <= y < top + height and left <= x < left + width
+                assert (depth[y - 3, x - 2] >= 0) == inside
+                if inside:
+                    nearest = np.abs(outside - (y, x)).max(1).min()
+                    assert depth[y - 3, x - 2] == nearest - 1
+        for margin in (0, 1, 2):
+            rows, columns = inner_part(window, size, margin)
+            expected = depth_map(window, size, (0, 0, size[1], size[0])) >= margin
+            found = np.zeros(size, dtype=bool)
+            found[rows, columns] = True
+            assert np.array_equal(found, expected)
+
+
+def test_a_window_of_the_whole_image_is_deep_everywhere() -> None:
+    assert depth_map(Window(0, 0, 5, 9), (5, 9), (0, 0, 9, 5)).min() >= 9

@@ -53,6 +53,16 @@ def crop_mask(mask: NDArray[np.bool_], top: int = 0, left: int = 0) -> MaskCrop 
     return MaskCrop(top + y1, left + x1, mask[y1:y2, x1:x2].copy())
 
 
+def cut(crop: MaskCrop, rows: slice, columns: slice) -> MaskCrop | None:
+    """What of a mask lies in some rows and columns of the image; None for nothing."""
+    top, left = max(rows.start, crop.top), max(columns.start, crop.left)
+    inside = crop.mask[
+        top - crop.top : max(0, rows.stop - crop.top),
+        left - crop.left : max(0, columns.stop - crop.left),
+    ]
+    return crop_mask(inside, top, left)
+
+
 def paste(crops: Sequence[MaskCrop], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Full masks (n, H, W) bool of an image of ``size`` (H, W)."""
     full = np.zeros((len(crops), *size), dtype=bool)

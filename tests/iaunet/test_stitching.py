@@ -1,0 +1,362 @@
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from faster_coco_eval import mask as rle_tools
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from attnseg.iaunet.stitching import WindowPrediction, stitch, to_instance_data
+from attnseg.iaunet.windows import window_grid
+
+Size = tuple[int, int]
+SQUARE = np.ones((3, 3), dtype=int)
+
+
+def number_parts(classes: NDArray, structure: NDArray | None) -> NDArray:
+    """Each connected part of a class becomes a cell; class 0 is background, -> ids with 0."""
+    cells = np.zeros(classes.shape, dtype=int)
+    for value in np.unique(classes[classes > 0]):
+        parts, count = ndimage.label(classes == value, structure)
+        cells[parts > 0] = parts[parts > 0] + cells.max()
+        assert cells.max() >= count
+    return cells
+
+
+def maze(size: Size, seed: int, structure: NDArray | None, scale: float = 2.5) -> NDArray:
+    """Touching cells of any shape, from single pixels to snakes through the whole image."""
+    noise = np.random.default_rng(seed).standard_normal(size)
+    smooth = ndimage.gaussian_filter(noise, scale)
+    return number_parts(np.digitize(smooth, np.quantile(smooth, [0.4, 0.6, 0.85])), structure)
+
+
+def tissue(size: Size, seed: int, count: int) -> NDArray:
+    """Voronoi cells, a third of them background."""
+    rng = np.random.default_rng(seed)
+    seeds = rng.random((count, 2)) * size
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    distance = (rows - seeds[:, 0, None, None]) ** 2 + (columns - seeds[:, 1, None, None]) ** 2
+    owner = distance.argmin(0) + 1
+    return number_parts(np.where(owner % 3 == 0, 0, owner), None)
+
+
+def discs(size: Size, seed: int, radii: tuple[int, int], gap: int = 0) -> NDArray:
+    """Discs of random radii; many touch a neighbour if there is no gap."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    cells = np.zeros(size, dtype=int)
+    for _ in range(400):
+        centre, radius = rng.random(2) * size, rng.integers(*radii, endpoint=True)
+        distance = np.hypot(rows - centre[0], columns - centre[1])
+        if not cells[distance <= radius + gap].any():
+            cells[distance <= radius] = cells.max() + 1
+    return cells
+
+
+def cut(
+    cells: NDArray,
+    window: Size,
+    overlap: int,
+    structure: NDArray | None = None,
+    classes: int = 1,
+    jitter: int = 0,
+    seed: int = 0,
+) -> list[WindowPrediction]:
+    """What a network finds in each window: every visible part of a cell, shifted by the jitter."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for top, left, height, width in window_grid(cells.shape, window, overlap):
+        view = cells[top : top + height, left : left + width]
+        masks, labels = [], []
+        for value in np.unique(view[view > 0]):
+            pieces, count = ndimage.label(view == value, structure)
+            for number in range(1, count + 1):
+                shift = rng.integers(-jitter, jitter, size=2, endpoint=True)
+                masks.append(ndimage.shift(pieces == number, shift, order=0))
+                labels.append(value % classes)
+        order = rng.permutation(len(masks))
+        masks = np.array(masks, dtype=bool).reshape(-1, height, width)[order]
+        labels = np.array(labels, dtype=int)[order]
+        parts.append(WindowPrediction(top, left, masks, labels, np.full(len(masks), 0.5)))
+    return parts
+
+
+def assert_exact(cells: NDArray, parts: list[WindowPrediction], overlap: int, classes: int) -> None:
+    found = stitch(parts, cells.shape, overlap)
+    ids = np.unique(cells[cells > 0])
+    assert len(found) == len(ids)
+    masks = to_instance_data(found, cells.shape).masks.numpy()
+    rebuilt = np.zeros_like(cells)
+    for mask, instance in zip(masks, found, strict=True):
+        value = cells[mask][0]
+        assert instance.label == value % classes
+        rebuilt[mask] = value
+    assert np.array_equal(rebuilt, cells)
+    assert masks.sum() == (cells > 0).sum()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 110)),
+    window=st.tuples(st.integers(8, 50), st.integers(8, 50)),
+    overlap=st.integers(1, 49),
+    seed=st.integers(0, 2**16),
+    diagonal=st.booleans(),
+    scale=st.sampled_from([0.7, 1.5, 3.0, 6.0]),
+    classes=st.integers(1, 3),
+)
+def test_mazes_are_restored_exactly(
+    size: Size,
+    window: Size,
+    overlap: int,
+    seed: int,
+    diagonal: bool,
+    scale: float,
+    classes: int,
+) -> None:
+    overlap = min(overlap, min(window) - 1, 2 * min(window) // 3)
+    structure = SQUARE if diagonal else None
+    cells = maze(size, seed, structure, scale)
+    assert_exact(cells, cut(cells, window, overlap, structure, classes), overlap, classes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "window", "overlap"),
+    [
+        ("discs", (64, 64), 20),
+        ("tissue", (64, 80), 32),
+        ("larger than the overlap", (96, 64), 12),
+        ("larger than the image", (300, 300), 40),
+        ("one direction", (300, 64), 7),
+    ],
+)
+def test_cells_are_restored_exactly(kind: str, window: Size, overlap: int) -> None:
+    size = (150, 211)
+    if kind == "tissue":
+        cells = tissue(size, 1, 90)
+    else:
+        cells = discs(size, 2, (20, 45) if kind.startswith("larger") else (3, 15))
+    assert cells.max() > 5
+    assert_exact(cells, cut(cells, window, overlap, classes=2), overlap, 2)
+
+
+def test_an_image_of_a_microscope_at_the_size_of_training() -> None:
+    cells = discs((1024, 1022), 0, (8, 60))
+    parts = cut(cells, (512, 512), 128)
+    parts = [
+        part._replace(masks=torch.from_numpy(part.masks), labels=torch.from_numpy(part.labels))
+        for part in parts
+    ]
+    assert len(parts) == 9
+    assert_exact(cells, parts, 128, 1)
+
+
+def rows_and_columns(size: Size) -> tuple[NDArray, NDArray]:
+    return np.mgrid[: size[0], : size[1]]
+
+
+def shapes() -> dict[str, NDArray]:
+    size = (100, 130)
+    rows, columns = rows_and_columns(size)
+    distance = np.hypot(rows - 50, columns - 60)
+    turn = distance - 3 * np.arctan2(rows - 50, columns - 60)
+    bars = np.zeros(size, dtype=int)
+    bars[20:24] = 1
+    bars[24:30] = 2
+    bars[:20, 61:70] = 3
+    corner = np.zeros(size, dtype=int)
+    # The windows of 40 with an overlap of 12 start at 0, 28, 56.
+    corner[30:38, 58:66] = 1
+    corner[24:30, 58:66] = 2
+    corner[38:45, 50:70] = 3
+    return {
+        "ring through many windows": ((distance > 30) & (distance < 36)).astype(int),
+        "ring around a disc": np.where(distance < 25, 1, np.where(distance < 45, 2, 0)),
+        "spiral": ((turn % (6 * np.pi) < 6) & (distance < 48) & (distance > 5)).astype(int),
+        "long bars that touch": bars,
+        "three cells that touch at a corner": corner,
+        "one cell everywhere": np.ones(size, dtype=int),
+    }
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_difficult_shapes_are_restored_exactly(name: str) -> None:
+    cells = number_parts(shapes()[name], SQUARE)
+    for overlap in (1, 2, 3, 5, 12, 26):
+        assert_exact(cells, cut(cells, (40, 40), overlap, SQUARE), overlap, 1)
+
+
+@pytest.mark.parametrize("overlap", [24, 40])
+@pytest.mark.parametrize("kind", ["apart", "touching", "tissue", "larger than the overlap"])
+def test_one_instance_a_cell_if_windows_disagree_by_a_pixel(kind: str, overlap: int) -> None:
+    size = (200, 230)
+    for seed in range(3):
+        if kind == "tissue":
+            cells = tissue(size, seed, 100)
+            areas = np.bincount(cells.ravel())
+            cells[np.isin(cells, np.flatnonzero(areas < 100))] = 0
+        else:
+            radii = (25, 50) if kind.startswith("larger") else (6, 14)
+            cells = discs(size, seed, radii, gap=3 if kind == "apart" else 0)
+        parts = cut(cells, (96, 88), overlap, jitter=1, seed=seed)
+        found = stitch(parts, size, overlap)
+        ids, areas = np.unique(cells[cells > 0], return_counts=True)
+        masks = to_instance_data(found, size).masks.numpy()
+        shared = np.array([[(mask & (cells == i)).sum() for i in ids] for mask in masks])
+        iou = shared / (masks.sum((1, 2))[:, None] + areas - shared)
+        assert len(found) == len(ids)
+        assert sorted(iou.argmax(1)) == list(range(len(ids)))
+        assert iou.max(1).min() > 0.5
+
+
+def two_windows(left: list[NDArray], right: list[NDArray], **values: list) -> list:
+    """Windows of columns 0 to 40 and 24 to 64 (overlap 16) with masks of the whole (30, 64)."""
+    parts = []
+    for name, start, masks in (("left", 0, left), ("right", 24, right)):
+        view = np.array(masks, dtype=bool).reshape(-1, 30, 64)[:, :, start : start + 40]
+        count = len(view)
+        labels = values.get(f"{name}_labels", [0] * count)
+        scores = values.get(f"{name}_scores", [0.5] * count)
+        parts.append(WindowPrediction(0, start, view, np.array(labels), np.array(scores)))
+    return parts
+
+
+def bar(start: int, stop: int, top: int = 10, bottom: int = 20) -> NDArray:
+    mask = np.zeros((30, 64), dtype=bool)
+    mask[top:bottom, start:stop] = True
+    return mask
+
+
+def stitch_two(*args: list, **values: list) -> tuple[list[NDArray], list]:
+    found = stitch(two_windows(*args, **values), (30, 64), 16)
+    return list(to_instance_data(found, (30, 64)).masks.numpy()), found
+
+
+def test_a_cell_complete_in_two_windows_is_kept_once() -> None:
+    masks, _ = stitch_two([bar(27, 37)], [bar(27, 37)])
+    assert len(masks) == 1
+    assert np.array_equal(masks[0], bar(27, 37))
+
+
+def test_the_score_of_a_joined_cell_is_weighted_by_area() -> None:
+    # 35 of 40 columns are visible on the left, 36 of 40 on the right.
+    cell = bar(5, 60)
+    masks, found = stitch_two([cell], [cell], left_scores=[0.9], right_scores=[0.2])
+    assert len(masks) == 1
+    assert np.array_equal(masks[0], cell)
+    assert found[0].score == pytest.approx((35 * 0.9 + 36 * 0.2) / 71)
+
+
+def test_each_pixel_comes_from_the_window_that_sees_it_deepest() -> None:
+    masks, _ = stitch_two([bar(10, 64, 10, 18)], [bar(10, 64, 12, 20)])
+    expected = bar(10, 32, 10, 18) | bar(32, 64, 12, 20)
+    assert len(masks) == 1
+    assert np.array_equal(masks[0], expected)
+
+
+def test_a_cell_that_only_one_window_found_stays_whole() -> None:
+    masks, _ = stitch_two([bar(20, 38)], [])
+    assert len(masks) == 1
+    assert np.array_equal(masks[0], bar(20, 38))
+
+
+def test_a_sliver_at_the_border_of_a_window_is_left_to_the_neighbour() -> None:
+    masks, _ = stitch_two([bar(35, 50)], [bar(35, 50)])
+    assert len(masks) == 1
+    assert np.array_equal(masks[0], bar(35, 50))
+    # Less than 3/8 of the overlap is visible, and the neighbour says that there is nothing.
+    assert stitch_two([bar(35, 50)], [])[0] == []
+
+
+def test_a_remainder_within_a_larger_instance_is_dropped() -> None:
+    # In the overlap, the pieces have an IoU of 0.2 only.
+    masks, _ = stitch_two([bar(2, 40, 5, 25)], [bar(24, 38, 10, 14)])
+    assert len(masks) == 1
+    assert np.array_equal(masks[0], bar(2, 40, 5, 25))
+
+
+def test_cells_that_a_window_saw_side_by_side_are_both_kept() -> None:
+    large, small = bar(2, 40, 5, 25), bar(26, 38, 10, 14)
+    assert len(stitch_two([large, small], [])[0]) == 2
+    assert len(stitch_two([large, small], [large, small])[0]) == 2
+
+
+def test_touching_cells_on_both_sides_of_a_seam_stay_two() -> None:
+    for seam in (25, 30, 32, 36, 39):
+        one, two = bar(8, seam), bar(seam, 60)
+        masks, _ = stitch_two([one, two], [one, two])
+        assert len(masks) == 2
+        assert {mask.tobytes() for mask in masks} == {one.tobytes(), two.tobytes()}
+
+
+def test_classes_are_not_joined() -> None:
+    cell = bar(5, 60)
+    masks, found = stitch_two([cell], [cell], left_labels=[1], right_labels=[2])
+    assert [mask.sum() for mask in masks] == [360, 350]
+    assert [instance.label for instance in found] == [2, 1]
+
+
+def test_duplicates_are_suppressed_over_the_whole_image() -> None:
+    one, two = bar(2, 20), bar(2, 21)
+    masks, found = stitch_two([one, two], [], left_scores=[0.9, 0.3])
+    assert len(masks) == 1
+    assert found[0].score == pytest.approx(0.9)
+
+
+def test_the_best_score_comes_first() -> None:
+    _, found = stitch_two(
+        [bar(0, 6), bar(10, 16)], [bar(50, 55)], left_scores=[0.2, 0.9], right_scores=[0.5]
+    )
+    assert [instance.score for instance in found] == pytest.approx([0.9, 0.5, 0.2])
+
+
+def test_windows_without_instances() -> None:
+    masks, found = stitch_two([], [])
+    assert masks == found == []
+    data = to_instance_data(stitch([], (9, 7), 2), (9, 7))
+    assert data.masks.shape == (0, 9, 7)
+    assert data.bboxes.shape == (0, 4)
+    assert to_instance_data([], (9, 7), rle=True).masks == []
+
+
+def test_rle_equals_the_tensor() -> None:
+    cells = discs((90, 120), 0, (3, 20))
+    found = stitch(cut(cells, (48, 48), 16), cells.shape, 16)
+    plain, coded = (to_instance_data(found, cells.shape, rle=rle) for rle in (False, True))
+    assert len(plain) == len(coded) == cells.max()
+    assert np.array_equal(
+        np.stack([rle_tools.decode(rle) for rle in coded.masks]), plain.masks.numpy()
+    )
+    for box, rle in zip(plain.bboxes.tolist(), coded.masks, strict=True):
+        x, y, width, height = rle_tools.toBbox(rle)
+        assert box == [x, y, x + width, y + height]
+
+
+def test_windows_are_read_one_by_one_and_only_crops_are_kept() -> None:
+    cells = discs((90, 120), 0, (3, 20))
+    alive = []
+
+    def generate() -> Iterator[WindowPrediction]:
+        for part in cut(cells, (48, 48), 16):
+            masks = part.masks.copy()
+            alive.append(weakref.ref(masks))
+            yield part._replace(masks=masks)
+            del masks
+            assert all(reference() is None for reference in alive[:-1])
+
+    found = stitch(generate(), cells.shape, 16)
+    assert len(found) == cells.max()
+    boxes = [slices for slices in ndimage.find_objects(cells) if slices]
+    pixels = sum(cells[slices].size for slices in boxes)
+    assert sum(instance.crop.mask.nbytes for instance in found) == pixels
+    assert all(instance.crop.mask.base is None for instance in found)
+
+
+def test_a_window_beyond_the_image_is_refused() -> None:
+    part = WindowPrediction(0, 30, np.zeros((0, 30, 40), dtype=bool), [], [])
+    with pytest.raises(ValueError, match=r"does not lie within the image of \(H, W\) = \(30, 64\)"):
+        stitch([part], (30, 64), 16)
