@@ -1,7 +1,6 @@
-# A small encoder and narrow decoder for CPUs, on windows at the scale of the image.
+# A small encoder and a narrow decoder for CPUs, for windows. CoordConv helps so small a network to
+# tell like cells apart.
 _base_ = "./base.py"
-
-size = 256
 
 model = dict(
     backbone=dict(
@@ -11,10 +10,9 @@ model = dict(
         in_channels=[32, 64, 128, 256],
         channels=64,
         num_heads=4,
-        query_ratio=4,
         variant="code",
         deep_supervision=True,
         loss=dict(num_points=4096),
     ),
-    test_cfg=dict(windows=dict(size=(size, size), overlap=64), max_per_img=1000),
+    test_cfg=dict(windows=dict(overlap=48)),
 )

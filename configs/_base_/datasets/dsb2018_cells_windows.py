@@ -1,0 +1,15 @@
+# Nuclei at the scale of the image: crops in training, whole images in tests (for windows).
+_base_ = "./dsb2018_cells.py"
+
+scale_factor = 1.0
+ratio_range = (0.8, 1.5)
+batch_size = 4
+window = (128, 128)  # height, width
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[3].update(size=window, ratio_range=ratio_range, native=True)
+test_pipeline = _base_.test_pipeline
+test_pipeline[1] = dict(type="Resize", scale_factor=scale_factor, keep_ratio=True)
+train_dataloader = dict(batch_size=batch_size, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
