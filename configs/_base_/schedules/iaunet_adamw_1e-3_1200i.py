@@ -7,7 +7,7 @@ lr = 1e-3
 lr_min = 1e-6
 weight_decay = 0.05
 max_iters = 1200
-val_interval = 400
+val_interval = 600
 warmup_iters = 50
 grad_clip = dict(max_norm=0.1, norm_type=2)
 
