@@ -18,7 +18,7 @@ from .conftest import box_object
 REPO = Path(__file__).resolve().parents[2]
 # Height and width of LIVECell, which is not square, in small.
 SIZE = (52, 70)
-BOXES = ([4, 6, 10, 8], [30, 20, 12, 12], [50, 35, 20, 17])
+BOXES: Sequence[list[int]] = ([4, 6, 10, 8], [30, 20, 12, 12], [50, 35, 20, 17])
 
 
 def cell_map(size: tuple[int, int] = SIZE, boxes: Sequence[Sequence[int]] = BOXES) -> NDArray[Any]:
@@ -29,8 +29,8 @@ def cell_map(size: tuple[int, int] = SIZE, boxes: Sequence[Sequence[int]] = BOXE
     return ids
 
 
-def write_gray(path: Path, size: tuple[int, int] = SIZE, kind: Any = np.uint8) -> None:
-    """Write a random gray image, TIFF by tifffile and others by OpenCV."""
+def write_image(path: Path, size: tuple[int, ...] = SIZE, kind: str = "uint8") -> None:
+    """Write a random image (gray if ``size`` is two numbers), TIFF by tifffile, else by OpenCV."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, size, kind)
     if path.suffix in (".tif", ".tiff"):
@@ -56,6 +56,67 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
     return path
+
+
+def write_livecell(root: Path) -> Path:
+    """Images in a folder a cell type; annotations of test are an object by id; no val split."""
+    kinds = ("A172", "BT474")
+    for split, folder in (("train", "livecell_train_val_images"), ("test", "livecell_test_images")):
+        names = [f"{kind}_Phase_{split}_1_00d00h00m_1.tif" for kind in kinds]
+        for kind, name in zip(kinds, names, strict=True):
+            write_image(root / "images" / folder / kind / name)
+        content = coco(names)
+        if split == "test":
+            content["annotations"] = {str(a["id"]): a for a in content["annotations"]}
+        write_json(root / f"annotations/LIVECell/livecell_coco_{split}.json", content)
+    return root
+
+
+def write_evican(root: Path) -> Path:
+    """All five files; cells and nuclei in turn."""
+    splits = {"train2019": "train", "val2019": "val"}
+    splits |= {f"eval2019_{level}": "eval" for level in ("easy", "medium", "difficult")}
+    for split, folder in splits.items():
+        name = f"{split}_ACHN.jpg"
+        write_image(root / f"EVICAN_{folder}2019" / name)
+        write_json(root / f"instances_{split}_EVICAN2.json", coco([name], ("Cell", "Nucleus")))
+    return root
+
+
+def write_revvity(root: Path) -> Path:
+    """Ten images and one json."""
+    names = [f"{number}.png" for number in range(10)]
+    for name in names:
+        write_image(root / "images" / name)
+    write_json(root / "annotations.json", coco(names))
+    return root
+
+
+def write_neurips_cellseg(root: Path) -> Path:
+    """Four images of the set's mixed kinds for training, two for tuning, one of them empty."""
+    kinds = ((".png", 8, 3), (".bmp", 8, 1), (".tif", 16, 1), (".tiff", 8, 3))
+    for number, (suffix, bits, channels) in enumerate(kinds):
+        stem = f"cell_{number:05}"
+        write_pair(root / "Training-labeled", stem, suffix, f"uint{bits}", channels)
+    write_pair(root / "Tuning", "cell_00001")
+    write_pair(root / "Tuning", "cell_00002", ids=np.zeros(SIZE, np.uint16))
+    return root
+
+
+def write_pair(
+    folder: Path,
+    stem: str,
+    suffix: str = ".png",
+    kind: str = "uint8",
+    channels: int = 3,
+    ids: NDArray[Any] | None = None,
+) -> None:
+    """Write an image and its label map; cells are those of ``cell_map`` if not given."""
+    ids = cell_map() if ids is None else ids
+    size = (*ids.shape, channels) if channels > 1 else ids.shape
+    write_image(folder / "images" / f"{stem}{suffix}", size, kind)
+    (folder / "labels").mkdir(exist_ok=True)
+    tifffile.imwrite(folder / "labels" / f"{stem}_label.tiff", ids)
 
 
 def load(name: str, split: str, root: Path) -> CocoInstanceDataset:

@@ -17,48 +17,27 @@ from .published_cells import (
     coco,
     evaluator_files,
     load,
-    write_gray,
+    write_evican,
+    write_image,
     write_json,
+    write_livecell,
+    write_revvity,
 )
-
-TYPES = ("A172", "BT474")
 
 
 @pytest.fixture
 def livecell(tmp_path):
-    """Images in a folder a cell type; one split with annotations by id; no val split."""
-    for split, form in (("train", list), ("test", dict)):
-        folder = "livecell_test_images" if split == "test" else "livecell_train_val_images"
-        names = [f"{kind}_Phase_{split}_1_00d00h00m_1.tif" for kind in TYPES]
-        for kind, name in zip(TYPES, names, strict=True):
-            write_gray(tmp_path / "images" / folder / kind / name)
-        content = coco(names)
-        if form is dict:
-            content["annotations"] = {str(a["id"]): a for a in content["annotations"]}
-        write_json(tmp_path / f"annotations/LIVECell/livecell_coco_{split}.json", content)
-    return tmp_path
+    return write_livecell(tmp_path)
 
 
 @pytest.fixture
 def evican(tmp_path):
-    """All five files; cells and nuclei in turn."""
-    splits = {"train2019": "train", "val2019": "val"}
-    splits |= {f"eval2019_{level}": "eval" for level in ("easy", "medium", "difficult")}
-    for split, folder in splits.items():
-        name = f"{split}_ACHN.jpg"
-        write_gray(tmp_path / f"EVICAN_{folder}2019" / name)
-        write_json(tmp_path / f"instances_{split}_EVICAN2.json", coco([name], ("Cell", "Nucleus")))
-    return tmp_path
+    return write_evican(tmp_path)
 
 
 @pytest.fixture
 def revvity(tmp_path):
-    """Ten images and one json."""
-    names = [f"{number}.png" for number in range(10)]
-    for name in names:
-        write_gray(tmp_path / "images" / name)
-    write_json(tmp_path / "annotations.json", coco(names))
-    return tmp_path
+    return write_revvity(tmp_path)
 
 
 def check_split(name, split, root, count=1):
@@ -190,12 +169,12 @@ def test_nothing_to_convert_is_said(tmp_path):
             convert(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no image \(.bmp"):
         convert_revvity(tmp_path)
-    write_gray(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     with pytest.raises(FileNotFoundError, match="no json below"):
         convert_revvity(tmp_path)
+    write_json(tmp_path / "livecell_coco_val.json", coco(["a.png"]))
     with pytest.raises(FileNotFoundError, match="images' does not exist"):
-        write_json(tmp_path / "livecell_coco_val.json", coco(["a.png"]))
-        convert_livecell(tmp_path)
+        convert_livecell(tmp_path, images=tmp_path / "images")
 
 
 def change(root, act):
@@ -280,7 +259,7 @@ def test_objects_without_a_pixel_are_left_out_and_counted(revvity):
 
 
 def test_an_image_that_is_there_twice(revvity):
-    write_gray(revvity / "copies/0.png")
+    write_image(revvity / "copies/0.png")
     with pytest.raises(ValueError, match="image '0.png' is 2 times below"):
         convert_revvity(revvity)
 

@@ -4,7 +4,6 @@ import json
 import runpy
 import sys
 
-import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -13,41 +12,20 @@ from pycocotools.coco import COCO
 
 from attnseg.datasets.converters.neurips_cellseg import convert_neurips_cellseg
 
-from .published_cells import REPO, SIZE, cell_map, load, write_gray
-
-# Suffix, type and channels of the images that the set mixes.
-IMAGES = (
-    (".png", np.uint8, 3),
-    (".bmp", np.uint8, 1),
-    (".tif", np.uint16, 1),
-    (".tiff", np.uint8, 3),
+from .published_cells import (
+    REPO,
+    SIZE,
+    cell_map,
+    load,
+    write_image,
+    write_neurips_cellseg,
+    write_pair,
 )
-
-
-def write_pair(folder, stem, suffix=".png", kind=np.uint8, channels=3, ids=None):
-    """Write an image and its label map; cells are those of ``cell_map`` if not given."""
-    for name in ("images", "labels"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    ids = cell_map() if ids is None else ids
-    shape = (*ids.shape, channels) if channels > 1 else ids.shape
-    image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, shape, kind)
-    path = folder / "images" / f"{stem}{suffix}"
-    if suffix.startswith(".tif"):
-        tifffile.imwrite(path, image)
-    else:
-        cv2.imwrite(str(path), image)
-    tifffile.imwrite(folder / "labels" / f"{stem}_label.tiff", ids)
-    return path
 
 
 @pytest.fixture
 def published(tmp_path):
-    """Four images of the set's mixed kinds for training, two for tuning, one of them empty."""
-    for number, (suffix, kind, channels) in enumerate(IMAGES):
-        write_pair(tmp_path / "Training-labeled", f"cell_{number:05}", suffix, kind, channels)
-    write_pair(tmp_path / "Tuning", "cell_00001")
-    write_pair(tmp_path / "Tuning", "cell_00002", ids=np.zeros(SIZE, np.uint16))
-    return tmp_path
+    return write_neurips_cellseg(tmp_path)
 
 
 def painted(coco, image_id):
@@ -131,7 +109,7 @@ def breaks(name):
         elif name == "image without label":
             label.unlink()
         elif name == "two images":
-            write_gray(images / "cell_00001.bmp")
+            write_image(images / "cell_00001.bmp")
         elif name == "no labels":
             for path in labels.iterdir():
                 path.unlink()

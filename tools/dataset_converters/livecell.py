@@ -12,8 +12,8 @@ from attnseg.compat import setup_env
 def main() -> None:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("root", help="folder with livecell_coco_*.json and images/ below it")
-    parser.add_argument("--images", help="folder of the images (default: root/images)")
+    parser.add_argument("root", help="folder with livecell_coco_*.json and the images below it")
+    parser.add_argument("--images", help="folder of the images (default: root)")
     parser.add_argument("--out", help="folder to write annotations/ into (default: root)")
     parser.add_argument("--cell-types", nargs="+", default=[], help="keep these, such as A172")
     parser.add_argument(

@@ -22,7 +22,7 @@ def convert_evican(
     """Write ``annotations/instances_<split>.json`` for each published json that is there.
 
     Images of a split are looked for in its published folder, wherever that lies below ``root``,
-    and in all of ``root`` where there is no such folder. File names become relative to ``root``.
+    and in all of ``root`` where there is no such folder.
 
     The training images are annotated in part. What is not annotated is dealt with in the published
     images themselves, whose background is blurred; images are taken as listed, no region is
@@ -30,7 +30,7 @@ def convert_evican(
 
     Args:
         root: Folder with the json files and image folders anywhere below it.
-        out: Folder to write to; ``root`` if left out.
+        out: Folder to write to, which file names become relative to; ``root`` if left out.
         merge: Make cells and nuclei one class, ``cell``.
 
     Returns:
@@ -52,7 +52,7 @@ def convert_evican(
     for split, path in sources.items():
         folder = _first(root, PUBLISHED[split][1]) or root
         if folder not in indexed:
-            indexed[folder] = ImageFiles(folder, root)
+            indexed[folder] = ImageFiles(folder, out)
         splits[split] = convert_published(path, indexed[folder], CLASSES, merge)
     classes = CLASSES[:1] if merge else CLASSES
     return [

@@ -18,7 +18,8 @@ class ImageFiles:
 
     Args:
         folder: Folder to look in, with all that is below.
-        root: Folder that the paths in the written json are relative to; ``folder`` lies in it.
+        root: Folder that paths in the written json are relative to, so that it can be the
+            ``data_root`` of a config; it may be another one than that of the images.
 
     Raises:
         FileNotFoundError: If the folder does not exist or holds no image.
@@ -39,7 +40,7 @@ class ImageFiles:
             )
 
     def find(self, name: str) -> Path | None:
-        """Find an image by its listed name: a path below ``folder`` or ``root``, or a file name.
+        """Find an image by its listed name: a path below ``folder``, or a file name.
 
         Returns:
             Its path, or None where there is none.
@@ -47,9 +48,8 @@ class ImageFiles:
         Raises:
             ValueError: If several files below ``folder`` have the name.
         """
-        for base in (self.folder, self.root):
-            if (base / name).is_file():
-                return base / name
+        if (self.folder / name).is_file():
+            return self.folder / name
         found = self._paths.get(Path(name.replace("\\", "/")).name, [])
         if len(found) > 1:
             raise ValueError(
@@ -59,8 +59,13 @@ class ImageFiles:
         return found[0] if found else None
 
     def relative(self, path: Path) -> str:
-        """Path below ``root`` with forward slashes, as a json lists it."""
-        return Path(os.path.relpath(path, self.root)).as_posix()
+        """Path of an image as a json in ``root`` lists it."""
+        return relative(path, self.root)
+
+
+def relative(path: Path, root: Path) -> str:
+    """Path from ``root``, with forward slashes; ``..`` where it lies outside."""
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:

@@ -30,9 +30,8 @@ def convert_livecell(
 
     Args:
         root: Folder with ``livecell_coco_<split>.json`` anywhere below it.
-        images: Folder of the images, which file names become relative to; ``root/images`` if
-            left out.
-        out: Folder to write to; ``root`` if left out.
+        images: Folder of the images; ``root`` if left out.
+        out: Folder to write to, which file names become relative to; ``root`` if left out.
         cell_types: Types to keep, such as ``A172``; all of them if empty.
         ann_files: Json by split, in place of those of the whole set.
 
@@ -46,8 +45,7 @@ def convert_livecell(
     """
     root, out = Path(root), Path(out or root)
     sources = {split: Path(path) for split, path in (ann_files or _find(root)).items()}
-    folder = Path(images or root / "images")
-    files = ImageFiles(folder, folder)
+    files = ImageFiles(Path(images or root), out)
     wanted = {name.lower() for name in cell_types}
     splits = {split: _convert(path, files, wanted) for split, path in sources.items()}
     return [

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.utils import track_iter_progress
 
 from ..transforms.decode import decode_image
-from .image_files import check_size, list_images, read_size
+from .image_files import check_size, list_images, read_size, relative
 from .label_map import check_label_map, encode_label_map
 from .published import Split, split_by_seed
 
@@ -31,11 +31,11 @@ def convert_neurips_cellseg(
 
     ``Training-labeled`` is train and ``Tuning`` is val, each with ``images`` and ``labels``;
     without ``Tuning``, or with ``images`` and ``labels`` straight in ``root``, images are parted at
-    random. File names become relative to ``root``. The result does not depend on ``workers``.
+    random. The result does not depend on ``workers``.
 
     Args:
         root: Folder of the set.
-        out: Folder to write to; ``root`` if left out.
+        out: Folder to write to, which file names become relative to; ``root`` if left out.
         val_fraction: Share of images for val, in (0, 1), where the set has no split.
         seed: Seed of that choice.
         workers: Processes that encode label maps; each holds one map at a time.
@@ -57,7 +57,7 @@ def convert_neurips_cellseg(
     pairs = {"train": pair_files(train)}
     if val:
         pairs["val"] = pair_files(val)
-    splits = {split: _encode(found, root, workers) for split, found in pairs.items()}
+    splits = {split: _encode(found, out, workers) for split, found in pairs.items()}
     if not val:
         splits = split_by_seed(splits["train"], val_fraction, seed)
     return [
@@ -126,14 +126,14 @@ def encode_pair(pair: Pair) -> tuple[tuple[int, int], list[dict[str, Any]]]:
     return size, [{**part, "category_id": 1} for part in encode_label_map(ids)[1]]
 
 
-def _encode(pairs: Sequence[Pair], root: Path, workers: int) -> Split:
+def _encode(pairs: Sequence[Pair], out: Path, workers: int) -> Split:
     split = Split()
     with _mapping(workers) as mapped:
         results = mapped(encode_pair, pairs)
         for (image, _), (size, objects) in zip(
             pairs, track_iter_progress((results, len(pairs))), strict=True
         ):
-            name = image.relative_to(root).as_posix()
+            name = relative(image, out)
             split.add({"file_name": name, "height": size[0], "width": size[1]}, objects)
     return split
 

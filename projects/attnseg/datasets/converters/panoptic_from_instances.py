@@ -29,7 +29,7 @@ def paint_instances(
         Ids (H, W), 0 where no object is, else 1 + position in ``objects``; and the positions of
         the objects of which a pixel is seen.
     """
-    masks = [_decode(part["segmentation"], size) for part in objects]
+    masks = [decode_segmentation(part["segmentation"], size) for part in objects]
     order = sorted(
         range(len(objects)),
         key=lambda i: (not objects[i].get("iscrowd", 0), -int(masks[i].sum()), i),
@@ -113,7 +113,8 @@ def panoptic_from_instances(
     )
 
 
-def _decode(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decode polygons or an RLE, compressed or not, to a mask (H, W) of ``size``."""
     if isinstance(segmentation, Sequence):
         segmentation = rle_tools.merge(rle_tools.frPyObjects(segmentation, *size))
     elif isinstance(segmentation["counts"], Sequence) and not isinstance(

@@ -28,7 +28,7 @@ class Split:
 
     Attributes:
         images: With ``file_name``, ``height`` and ``width``.
-        objects: Those of each image, in the order of ``images``, without ids.
+        objects: Those of each image, in the order of ``images``; ids are given on writing.
         dropped: Why objects were left out, and how many.
     """
 
@@ -59,7 +59,7 @@ class Split:
         for image_id, objects in enumerate(self.objects, 1):
             for part in objects:
                 ids = {"id": len(annotations) + 1, "image_id": image_id}
-                annotations.append({**ids, "iscrowd": 0, **part})
+                annotations.append({"iscrowd": 0, **part, **ids})
         images = [{**image, "id": image_id} for image_id, image in enumerate(self.images, 1)]
         categories = [{"id": number, "name": name} for number, name in enumerate(classes, 1)]
         write_json(path, {"images": images, "annotations": annotations, "categories": categories})

@@ -29,12 +29,12 @@ def convert_revvity(
 
     Several json files below ``root`` are the splits that their names say (``train``, ``valid``,
     ``test``); a single one is parted into train and val at random. Images are found wherever
-    they lie below ``root``, which file names become relative to.
+    they lie below ``root``.
 
     Args:
         root: Folder with images and COCO json.
         ann_file: The one json to part, in place of those below ``root``.
-        out: Folder to write to; ``root`` if left out.
+        out: Folder to write to, which file names become relative to; ``root`` if left out.
         val_fraction: Share of images for val, in (0, 1), where the set has no split.
         seed: Seed of that choice.
         merge: Make all categories of the file one class.
@@ -49,7 +49,7 @@ def convert_revvity(
     """
     root, out = Path(root), Path(out or root)
     target = out / "annotations"
-    files = ImageFiles(root, root)
+    files = ImageFiles(root, out)
     sources = {"": Path(ann_file)} if ann_file else _find(root, target)
     splits = {
         split: convert_published(path, files, CLASSES, merge) for split, path in sources.items()

@@ -1,0 +1,182 @@
+"""Images with more objects than a model has queries, cut until none has."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from mmengine.utils import track_iter_progress
+from numpy.typing import NDArray
+from pycocotools import mask as rle_tools
+
+from ...coco_files import read_coco_json
+from ...engine import atomic
+from ..coco_json import group_by_image
+from ..panoptic_png import measure
+from ..transforms.decode import BGR, decode_image
+from .files import write_png
+from .image_files import ImageFiles, check_size, relative
+from .panoptic_from_instances import decode_segmentation
+from .published import Split
+
+Window = tuple[int, int, int, int]
+
+
+def cut_windows(
+    boxes: NDArray[Any], size: tuple[int, int], max_objects: int, min_side: int
+) -> Iterator[Window]:
+    """Halve an image across its longer side until each part has few enough objects.
+
+    Args:
+        boxes: (N, 4) x, y, width, height in pixels.
+        size: Height and width of the image.
+        max_objects: Most boxes that may reach into a part.
+        min_side: Parts are not made narrower than this many pixels, whatever they hold.
+
+    Yields:
+        y, x, height, width of each part, from top left on; together they are the image.
+    """
+    waiting = [(0, 0, *size)]
+    while waiting:
+        y, x, height, width = waiting.pop()
+        right, below = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
+        inside = (boxes[:, 0] < x + width) & (right > x)
+        inside &= (boxes[:, 1] < y + height) & (below > y)
+        if inside.sum() <= max_objects or max(height, width) < 2 * min_side:
+            yield y, x, height, width
+        elif height >= width:
+            half = height // 2
+            waiting += [(y + half, x, height - half, width), (y, x, half, width)]
+        else:
+            half = width // 2
+            waiting += [(y, x + half, height, width - half), (y, x, height, half)]
+
+
+def crop_dense(
+    root: str | Path,
+    out: str | Path,
+    images: str | Path | None = None,
+    max_objects: int = 100,
+    min_side: int = 64,
+    min_share: float = 0.1,
+) -> list[str]:
+    """Write ``annotations/instances_*.json`` of ``root`` with no image of too many objects.
+
+    The paper of IAUNet prepares "all images to contain a maximum of 100 instances" and does not say
+    how; this way is ours. Images that have few enough stay where they are; of others, parts are
+    written to ``out/images``, without loss. An object that is cut is one in each part; a piece
+    smaller than ``min_share`` of it is left out there. Parts are evaluated as images.
+
+    Args:
+        root: Folder with ``annotations/instances_*.json``.
+        out: Folder to write to, another one; paths in its files are relative to it.
+        images: Folder of the images; ``root`` if left out.
+        max_objects: Most objects of an image.
+        min_side: As for :func:`cut_windows`.
+        min_share: Of the pixels of an object, in [0, 1].
+
+    Returns:
+        A line for each file written: its path and what is in it.
+
+    Raises:
+        FileNotFoundError: If there is no such json, or an image is missing.
+        ValueError: If ``out`` is ``root``, an argument is out of range, or a file is damaged.
+    """
+    root, out = Path(root), Path(out)
+    if out.resolve() == root.resolve():
+        raise ValueError(f"out and root are both '{root}': give another folder to write to.")
+    if max_objects < 1 or min_side < 1 or not 0 <= min_share <= 1:
+        raise ValueError(
+            "max_objects and min_side must be at least 1, min_share in [0, 1]; got "
+            f"{max_objects}, {min_side}, {min_share}."
+        )
+    sources = sorted((root / "annotations").glob("instances_*.json"))
+    if not sources:
+        raise FileNotFoundError(
+            f"no instances_*.json in '{root / 'annotations'}': convert the set first."
+        )
+    files = ImageFiles(Path(images or root), out)
+    lines = []
+    for path in sources:
+        need = ("annotations", "image.file_name", "annotation.segmentation")
+        content = read_coco_json(str(path), "instances", need)
+        classes = sorted(content["categories"], key=lambda category: category["id"])
+        numbers = {category["id"]: number for number, category in enumerate(classes, 1)}
+        groups = group_by_image(content, "instances")
+        split = Split()
+        for image in track_iter_progress(content["images"]):
+            objects = [{**o, "category_id": numbers[o["category_id"]]} for o in groups[image["id"]]]
+            boxes = np.array([part["bbox"] for part in objects], float).reshape(-1, 4)
+            size = (image["height"], image["width"])
+            windows = list(cut_windows(boxes, size, max_objects, min_side))
+            picture = files.find(image["file_name"])
+            if picture is None:
+                raise FileNotFoundError(
+                    f"image '{image['file_name']}' of '{path}' is not below '{files.folder}': "
+                    "give the folder of the images (--images)."
+                )
+            if len(windows) == 1:
+                listed = {"file_name": files.relative(picture), "height": size[0], "width": size[1]}
+                split.add(listed, objects)
+                continue
+            _cut(split, picture, path, size, windows, objects, out, min_share)
+        target = out / "annotations" / path.name
+        lines.append(split.write(target, [category["name"] for category in classes]))
+    return lines
+
+
+def _cut(
+    split: Split,
+    picture: Path,
+    source: Path,
+    size: tuple[int, int],
+    windows: Sequence[Window],
+    objects: Sequence[Mapping[str, Any]],
+    out: Path,
+    min_share: float,
+) -> None:
+    pixels, colour = decode_image(picture.read_bytes(), str(picture))
+    check_size(picture, pixels.shape[:2], source, size)
+    parts: list[list[dict[str, Any]]] = [[] for _ in windows]
+    for part in objects:
+        mask = decode_segmentation(part["segmentation"], size)
+        least = max(1, min_share * mask.sum())
+        for (y, x, height, width), found in zip(windows, parts, strict=True):
+            seen = mask[y : y + height, x : x + width]
+            if seen.sum() < least:
+                continue
+            rle = rle_tools.encode(np.asfortranarray(seen, np.uint8))
+            found.append(
+                {
+                    "category_id": part["category_id"],
+                    "iscrowd": int(part.get("iscrowd", 0)),
+                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+                    **measure(seen),
+                }
+            )
+    for (y, x, height, width), found in zip(windows, parts, strict=True):
+        stem = out / "images" / f"{picture.stem}_y{y}_x{x}"
+        written = _write(stem, pixels[y : y + height, x : x + width], colour)
+        listed = {"file_name": relative(written, out), "height": height, "width": width}
+        split.add(listed, found)
+
+
+def _write(stem: Path, pixels: NDArray[Any], colour: bool) -> Path:
+    """Write as PNG what PNG can hold, and other channels and types as TIFF."""
+    plain = colour or pixels.shape[2] == 1
+    if plain and pixels.dtype in (np.uint8, np.uint16):
+        path = stem.with_name(f"{stem.name}.png")
+        write_png(path, pixels)
+        return path
+    path = stem.with_name(f"{stem.name}.tif")
+    buffer = io.BytesIO()
+    if colour:
+        pixels = pixels[..., BGR[: pixels.shape[2]]]
+        tifffile.imwrite(buffer, pixels, photometric="rgb")
+    else:
+        pages = np.moveaxis(pixels, 2, 0)
+        tifffile.imwrite(buffer, pages, photometric="minisblack", metadata=None)
+    atomic.write_bytes(path, buffer.getvalue())
+    return path
