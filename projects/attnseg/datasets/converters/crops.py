@@ -102,43 +102,53 @@ def crop_dense(
     for path in sources:
         need = ("annotations", "image.file_name", "annotation.segmentation")
         content = read_coco_json(str(path), "instances", need)
-        classes = sorted(content["categories"], key=lambda category: category["id"])
-        numbers = {category["id"]: number for number, category in enumerate(classes, 1)}
-        groups = group_by_image(content, "instances")
+        names = [c["name"] for c in sorted(content["categories"], key=lambda c: c["id"])]
         split = Split()
-        for image in track_iter_progress(content["images"]):
-            objects = [{**o, "category_id": numbers[o["category_id"]]} for o in groups[image["id"]]]
+        for image, objects, picture in _images_of(content, path, files):
             boxes = np.array([part["bbox"] for part in objects], float).reshape(-1, 4)
             size = (image["height"], image["width"])
             windows = list(cut_windows(boxes, size, max_objects, min_side))
-            picture = files.find(image["file_name"])
-            if picture is None:
-                raise FileNotFoundError(
-                    f"image '{image['file_name']}' of '{path}' is not below '{files.folder}': "
-                    "give the folder of the images (--images)."
-                )
             if len(windows) == 1:
                 listed = {"file_name": files.relative(picture), "height": size[0], "width": size[1]}
                 split.add(listed, objects)
                 continue
-            _cut(split, picture, path, size, windows, objects, out, min_share)
-        target = out / "annotations" / path.name
-        lines.append(split.write(target, [category["name"] for category in classes]))
+            pixels, colour = decode_image(picture.read_bytes(), str(picture))
+            check_size(picture, pixels.shape[:2], path, size)
+            parts = _cut_objects(objects, size, windows, min_share)
+            for (y, x, height, width), found in zip(windows, parts, strict=True):
+                stem = out / "images" / f"{picture.stem}_y{y}_x{x}"
+                written = _write(stem, pixels[y : y + height, x : x + width], colour)
+                listed = {"file_name": relative(written, out), "height": height, "width": width}
+                split.add(listed, found)
+        lines.append(split.write(out / "annotations" / path.name, names))
     return lines
 
 
-def _cut(
-    split: Split,
-    picture: Path,
-    source: Path,
+def _images_of(
+    content: Mapping[str, Any], path: Path, files: ImageFiles
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], Path]]:
+    """Each image with its objects, whose categories are numbered from 1 on, and its file."""
+    ids = sorted(category["id"] for category in content["categories"])
+    numbers = {category_id: number for number, category_id in enumerate(ids, 1)}
+    groups = group_by_image(content, "instances")
+    for image in track_iter_progress(content["images"]):
+        picture = files.find(image["file_name"])
+        if picture is None:
+            raise FileNotFoundError(
+                f"image '{image['file_name']}' of '{path}' is not below '{files.folder}': "
+                "give the folder of the images (--images)."
+            )
+        objects = groups[image["id"]]
+        yield image, [{**o, "category_id": numbers[o["category_id"]]} for o in objects], picture
+
+
+def _cut_objects(
+    objects: Sequence[Mapping[str, Any]],
     size: tuple[int, int],
     windows: Sequence[Window],
-    objects: Sequence[Mapping[str, Any]],
-    out: Path,
     min_share: float,
-) -> None:
-    pixels, colour = decode_image(picture.read_bytes(), str(picture))
-    check_size(picture, pixels.shape[:2], source, size)
+) -> list[list[dict[str, Any]]]:
+    """The pieces of objects in each window, as COCO annotations without ids."""
     parts: list[list[dict[str, Any]]] = [[] for _ in windows]
     for part in objects:
         mask = decode_segmentation(part["segmentation"], size)
@@ -156,11 +166,7 @@ def _cut(
                     **measure(seen),
                 }
             )
-    for (y, x, height, width), found in zip(windows, parts, strict=True):
-        stem = out / "images" / f"{picture.stem}_y{y}_x{x}"
-        written = _write(stem, pixels[y : y + height, x : x + width], colour)
-        listed = {"file_name": relative(written, out), "height": height, "width": width}
-        split.add(listed, found)
+    return parts
 
 
 def _write(stem: Path, pixels: NDArray[Any], colour: bool) -> Path:
