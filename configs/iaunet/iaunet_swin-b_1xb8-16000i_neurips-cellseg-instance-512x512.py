@@ -1,10 +1,7 @@
+# The paper cuts images to at most 100 cells: tools/dataset_converters/crop_dense.py.
 _base_ = [
     "./base_swin-b.py",
     "../_base_/datasets/neurips_cellseg_cells.py",
     "../_base_/schedules/iaunet_adamw_1e-4.py",
 ]
-num_queries = 500
-model = dict(
-    head=dict(num_classes=_base_.num_classes, num_queries=num_queries),
-    test_cfg=dict(max_per_img=num_queries),
-)
+model = dict(head=dict(num_classes=_base_.num_classes))

@@ -12,7 +12,9 @@ from attnseg.registry import METRICS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEAVES = sorted(
-    p for p in CONFIGS.glob("*/*.py") if p.parent.name != "_base_" and "base_" not in p.name
+    p
+    for p in CONFIGS.glob("*/*.py")
+    if p.parent.name not in ("_base_", "baselines") and not p.name.startswith("base")
 )
 SIZE = (48, 64)
 DEMO = {
@@ -45,7 +47,10 @@ def on_demo_set(cfg: Config, root: Path) -> Config:
         if data.type == "attnseg.SemanticDataset":
             data.img_suffix = data.seg_map_suffix = ".png"
         step = 3 if split == "train" else 1
-        data.pipeline[step].update({"size": SIZE} if split == "train" else {"scale": SIZE[::-1]})
+        if split == "train":
+            data.pipeline[step].size = SIZE
+        elif "scale" in data.pipeline[step]:
+            data.pipeline[step].scale = SIZE[::-1]
     evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
     for evaluator in evaluators:
         if "ann_file" in evaluator:
@@ -59,7 +64,11 @@ def on_demo_set(cfg: Config, root: Path) -> Config:
 
 def set_classes(cfg: Config) -> None:
     """Give the model the demo set's 3 things and 2 stuff."""
-    if "head" in cfg.model:
+    if cfg.model.type == "attnseg.IAUNet":
+        cfg.model.head.num_classes = 3
+        if "windows" in cfg.model.test_cfg:
+            cfg.model.test_cfg.windows.update(size=SIZE, overlap=24)
+    elif "head" in cfg.model:
         stuff = 2 if cfg.model.head.task == "panoptic" else 0
         cfg.model.head.update(num_things=3, num_stuff=stuff)
     else:
@@ -108,13 +117,21 @@ class FakeRunner:
 @pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
 def test_class_counts_agree_with_the_data_and_the_name_with_the_size(path: Path) -> None:
     cfg = Config.fromfile(path)
-    if "head" in cfg.model:
+    if cfg.model.type == "attnseg.IAUNet":
+        assert cfg.model.head.num_classes == cfg.num_classes
+    elif "head" in cfg.model:
         head = cfg.model.head
         assert head.num_things + head.num_stuff == cfg.num_classes
     else:
         assert cfg.model.decode_head.num_classes == cfg.num_classes
     height, width = map(int, path.stem.split("-")[-1].split("_")[0].split("x"))
-    assert tuple(cfg.val_dataloader.dataset.pipeline[1].scale) == (width, height)
+    resize, windows = (
+        cfg.val_dataloader.dataset.pipeline[1],
+        cfg.model.get("test_cfg", {}).get("windows"),
+    )
+    size = windows.size if windows else resize.scale[::-1]
+    assert tuple(size) == (height, width)
+    assert tuple(cfg.train_dataloader.dataset.pipeline[3].size) == (height, width)
     if "max_iters" in cfg.train_cfg:
         assert f"{cfg.train_cfg.max_iters}i_" in path.stem
     else:

@@ -213,7 +213,7 @@ def test_flips_are_independent_and_the_jitter_is_the_papers():
     assert jitter.ratio_range == (0.8, 1.5) and jitter.keep_ratio
 
 
-@pytest.mark.parametrize("name", ["iaunet_adamw_1e-4", "iaunet_adamw_5e-4_short"])
+@pytest.mark.parametrize("name", ["iaunet_adamw_1e-4", "iaunet_adamw_1e-3_1200i"])
 def test_schedules_of_iaunet_end_at_the_lowest_rate(name):
     cfg = Config.fromfile(REPO / f"configs/_base_/schedules/{name}.py")
     model = torch.nn.Linear(2, 2)

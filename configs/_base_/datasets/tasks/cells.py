@@ -4,6 +4,7 @@
 # The size stands at one place: train_pipeline[3].size and test_pipeline[1].scale (width, height).
 image_size = (512, 512)  # height, width
 ratio_range = (0.8, 1.5)
+pad_val = 116  # near the mean that the data preprocessors subtract, which is how they pad tests
 batch_size = 8
 num_workers = 2
 filter_empty_gt = False  # True leaves images without objects out of training
@@ -15,7 +16,13 @@ train_pipeline = [
     dict(type="attnseg.LoadImage"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     flips,
-    dict(type="attnseg.ScaleJitter", size=image_size, ratio_range=ratio_range, keep_ratio=True),
+    dict(
+        type="attnseg.ScaleJitter",
+        size=image_size,
+        ratio_range=ratio_range,
+        pad_val=pad_val,
+        keep_ratio=True,
+    ),
     dict(type="PackDetInputs"),
 ]
 # Annotations are loaded behind Resize: predictions are compared at the original size.
