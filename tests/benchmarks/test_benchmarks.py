@@ -13,6 +13,8 @@ TINY = {
     "contrastive": ["--size", "8", "--instances", "3", "--threads", "1", "--repeats", "1"],
     "bootstrap": ["--images", "12", "--resamples", "5", "--threads", "1", "--repeats", "2"],
     "metrics": ["--images", "1", "--side", "64", "--threads", "1", "--repeats", "1"],
+    "mask_postprocess": ["--size", "64", "--masks", "12", "--kinds", "cells"]
+    + ["--threads", "1", "--repeats", "1", "--rounds", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -93,3 +95,14 @@ def test_metrics(run: object) -> None:
         bound = {"SemanticMetric": 5.1e-5, "HD95": 1e-5, "ASD": 1e-5}.get(name, 1e-12)
         assert row["max_abs_difference"] <= bound, name
         assert row["time_ratio"] > 0
+
+
+@pytest.mark.slow
+def test_mask_postprocess(run: object) -> None:
+    figures = run("mask_postprocess")["cells"]
+    assert 0 < figures["kept"] < 12
+    assert figures["nms_same_kept"]
+    # The IoU on the grid may stand on the other side of 0.8 than that of the full masks.
+    assert abs(figures["whole_kept_ours"] - figures["whole_kept_plain"]) <= 1
+    for name in ("nms_time_ratio", "whole_time_ratio"):
+        assert figures[name] > 0
