@@ -42,7 +42,7 @@ def on_demo_set(cfg: Config, root: Path) -> Config:
         data.data_prefix = {image: f"images/{split}/"}
         if label:
             data.data_prefix[label] = folder.format(split)
-        for key in ("metainfo", "metainfo_of", "img_suffix", "seg_map_suffix"):
+        for key in ("metainfo", "metainfo_of", "img_suffix", "seg_map_suffix", "indices"):
             data.pop(key, None)
         if data.type == "attnseg.SemanticDataset":
             data.img_suffix = data.seg_map_suffix = ".png"

@@ -8,8 +8,8 @@ class Preset:
     """Cost of the decoder, coarsest level first.
 
     Attributes:
-        full_branches: whether mask and instance branch have 3x3 convolutions (or depth-wise
-            separable ones).
+        full_branches: whether mask and instance branch have two 3x3 convolutions (or a
+            bottleneck).
         pixel_ratio: width of the feed-forward on pixels, as a multiple of the channels.
     """
 

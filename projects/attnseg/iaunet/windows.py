@@ -23,8 +23,8 @@ class WindowConfig:
 
     Attributes:
         size: height and width in pixels.
-        overlap: pixels that neighbours share at least, in both directions. Twice the diameter of
-            a typical cell lets a cell at a seam be seen whole.
+        overlap: pixels that neighbours share at least, in both directions. A cell whose diameter
+            is not larger is seen whole by some window.
         batch: windows that go through the network at once.
     """
 
