@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnseg.iaunet.windows import Window, WindowConfig, depth_map, inner_part, window_grid
@@ -8,6 +8,7 @@ from attnseg.iaunet.windows import Window, WindowConfig, depth_map, inner_part, 
 sides = st.integers(1, 60)
 
 
+@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(1, 200), st.integers(1, 200)),
     window=st.tuples(sides, sides),
