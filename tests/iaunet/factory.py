@@ -9,20 +9,14 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
 from attnseg.iaunet import IAUNet
+from attnseg.registry import MODELS
 
 
-def detector(
-    test_cfg: dict | None = None, channels: int = 3, stem_stride: int = 2, **head: object
-) -> IAUNet:
-    torch.manual_seed(0)
-    return IAUNet(
-        backbone={
-            "type": "attnseg.UNetEncoder",
-            "in_channels": channels,
-            "widths": (4, 8, 8, 12),
-            "stem_stride": stem_stride,
-        },
-        head={
+def config(test_cfg: dict | None = None, **head: object) -> dict:
+    return {
+        "type": "attnseg.IAUNet",
+        "backbone": {"type": "attnseg.UNetEncoder", "widths": (4, 8, 8, 12), "stem_stride": 2},
+        "head": {
             "type": "attnseg.IAUNetHead",
             "in_channels": (4, 8, 8, 12),
             "num_classes": 2,
@@ -32,9 +26,13 @@ def detector(
             "loss": {"type": "attnseg.MaskSetLoss", "num_points": 64},
             **head,
         },
-        test_cfg=test_cfg,
-        data_preprocessor={"type": "mmdet.DetDataPreprocessor", "pad_mask": True},
-    )
+        "test_cfg": test_cfg,
+    }
+
+
+def detector(test_cfg: dict | None = None, **head: object) -> IAUNet:
+    torch.manual_seed(0)
+    return MODELS.build(config(test_cfg, **head))
 
 
 def sample(

@@ -1,0 +1,47 @@
+"""Two processes: images without objects on one rank or on both."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.dist import init_dist
+from torch.nn.parallel import DistributedDataParallel
+
+from tests.iaunet.factory import detector, sample
+
+
+def work(rank: int, port: int, objects: tuple[int, int], folder: str) -> None:
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
+    os.environ["MASTER_PORT"] = str(port)
+    torch.set_num_threads(1)
+    init_dist("pytorch", backend="gloo")
+    model = detector(deep_supervision=True)
+    wrapped = DistributedDataParallel(model)
+    torch.manual_seed(rank)
+    for _ in range(2):
+        # A second pass fails if a parameter took no part in the first.
+        losses = wrapped(torch.randn(1, 3, 32, 32), [sample((32, 32), objects[rank])], mode="loss")
+        sum(losses.values()).backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    torch.save((gradients, losses), Path(folder) / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("objects", [(3, 0), (0, 0), (1, 4)])
+def test_ranks_agree_and_leave_no_parameter_out(objects, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(work, (port, objects, str(tmp_path)), nprocs=2)
+    (one, losses), (two, other) = (
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)
+    )
+    assert one.keys() == two.keys()
+    for name, gradient in one.items():
+        assert gradient is not None and gradient.isfinite().all(), name
+        assert torch.equal(gradient, two[name]), name
+    assert all(v.isfinite() for v in (*losses.values(), *other.values()))
+    assert (other["loss_mask"].item() == 0) == (objects[1] == 0)
