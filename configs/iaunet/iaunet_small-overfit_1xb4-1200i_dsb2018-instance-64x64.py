@@ -9,7 +9,7 @@ train_file = _base_.data_root + "annotations/instances_train.json"
 
 model = dict(
     backbone=dict(stem_stride=1),
-    head=dict(num_classes=_base_.num_classes),
+    head=dict(num_classes=_base_.num_classes, num_queries=40),
     test_cfg=dict(windows=dict(size=window, overlap=32)),
 )
 train_pipeline = _base_.train_dataloader.dataset.pipeline
