@@ -15,11 +15,18 @@ from typing import Any
 
 from attnseg._compat_dist import set_run_folder
 
-__all__ = ["id2rgb", "rgb2id", "set_run_folder", "setup_env"]
+__all__ = [
+    "MissingOperatorError",
+    "id2rgb",
+    "operators_compiled",
+    "rgb2id",
+    "set_run_folder",
+    "setup_env",
+]
 
 # Part of an operator's name -> who needs it; the first that fits is printed.
 _OPERATOR_USERS = {
-    "ms_deform_attn": "deformable transformers such as Deformable DETR and DINO",
+    "ms_deform_attn": "deformable transformers such as Mask2Former and Deformable DETR",
     "deform": "networks with deformable convolutions",
     "nms": "box-based models such as Mask R-CNN and RTMDet-Ins",
     "roi": "two-stage models such as Mask R-CNN and Cascade R-CNN",
@@ -121,6 +128,15 @@ def _register_packages() -> None:
         return
 
 
+class MissingOperatorError(RuntimeError):
+    """An operator of mmcv was called that is not compiled; the message names the remedy."""
+
+
+def operators_compiled() -> bool:
+    """Whether mmcv has its compiled operators, rather than our stand-in."""
+    return not isinstance(sys.modules.get("mmcv._ext"), _MissingOperators)
+
+
 class _MissingOperators(types.ModuleType):
     """Stands in for ``mmcv._ext``: mmdet imports, and each operator raises when called."""
 
@@ -130,7 +146,7 @@ class _MissingOperators(types.ModuleType):
 
         def missing(*args: Any, **kwargs: Any) -> None:
             users = (text for part, text in _OPERATOR_USERS.items() if part in name)
-            raise RuntimeError(
+            raise MissingOperatorError(
                 f"mmcv operator '{name}' is not compiled; "
                 f"{next(users, 'some models of mmdet and mmseg')} need it: run `make ops`."
             )

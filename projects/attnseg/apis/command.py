@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from attnseg.compat import MissingOperatorError
+
 LAUNCHERS = ("none", "pytorch", "slurm")
 TRACEBACK_VARIABLE = "ATTNSEG_TRACEBACK"
 
@@ -46,11 +48,13 @@ def _message(error: Exception) -> str:
 def run_command(command: Callable[[], Any]) -> None:
     """Run a tool's main function; a UsageError becomes one line and exit status 2.
 
+    So does a call of an operator that is not compiled: what is missing is on the machine.
+
     With the environment variable ``ATTNSEG_TRACEBACK=1``, the traceback comes before the line.
     """
     try:
         command()
-    except UsageError as error:
+    except (UsageError, MissingOperatorError) as error:
         if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

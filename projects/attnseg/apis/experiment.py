@@ -9,6 +9,7 @@ from typing import Any
 
 import attnseg
 from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command
+from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
@@ -156,6 +157,7 @@ def run_train(cfg: Any) -> Any:
     Raises:
         UsageError: A data folder is missing, a data set or the config does not fit, or the
             checkpoint to start from does not: to resume, all of it has to.
+        MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
     from attnseg.engine.checkpoint import check_weights
 
@@ -178,6 +180,7 @@ def run_test(cfg: Any) -> dict[str, float]:
     Raises:
         UsageError: A data folder is missing, a data set or the config does not fit, or the
             checkpoint does not; then it names keys and shapes.
+        MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
     from attnseg.engine.checkpoint import load_weights
 
@@ -200,7 +203,9 @@ def _build_runner(cfg: Any) -> Any:
 
     set_run_folder(cfg.work_dir)
     _leave_records(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    require_operators(cfg.get("model"), runner.model)
+    return runner
 
 
 def _build_loops(runner: Any, *names: str) -> None:

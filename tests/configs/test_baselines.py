@@ -1,0 +1,191 @@
+"""The peers: leaves train and predict at a tiny size, as mmdet has them and as IAUNet is run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from attnseg.apis.command import run_command
+from attnseg.apis.experiment import build_config, find_config, run_train
+from attnseg.compat import operators_compiled
+from attnseg.registry import METRICS, MODELS
+from tests.configs.test_leaves import CONFIGS, FakeRunner, on_demo_set
+
+LEAVES = sorted(p for p in CONFIGS.glob("baselines/*.py") if not p.name.startswith("base"))
+NEEDS_OPS = [p for p in LEAVES if p.name.startswith(("mask-rcnn", "point-rend"))]
+QUERY_BASED = [p for p in LEAVES if p not in NEEDS_OPS]
+MASK2FORMER = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
+POINT_REND = "mmdet::point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py"
+_needs_ops = [
+    pytest.mark.needs_ops,
+    pytest.mark.skipif(
+        not operators_compiled(), reason="needs mmcv's compiled operators: run `make ops`"
+    ),
+]
+MARKED = [pytest.param(p, marks=_needs_ops if p in NEEDS_OPS else []) for p in LEAVES]
+
+
+def name_of(path: Any) -> str:
+    return path.stem if isinstance(path, Path) else str(path)
+
+
+def detector_of(cfg: Config) -> Any:
+    return cfg.model.get("detector", cfg.model)
+
+
+def classes_of(cfg: Config) -> list[int]:
+    """Numbers of classes that the parts of a model are built for."""
+    model = detector_of(cfg)
+    if "roi_head" in model:
+        heads = ("bbox_head", "mask_head", "point_head")
+        return [model.roi_head[h].num_classes for h in heads if h in model.roi_head]
+    head = model.panoptic_head
+    assert head.num_stuff_classes == model.panoptic_fusion_head.num_stuff_classes == 0
+    assert head.loss_cls.class_weight == [1.0] * head.num_things_classes + [0.1]
+    return [head.num_things_classes, model.panoptic_fusion_head.num_things_classes]
+
+
+def tiny(path: Path, root: Path) -> Config:
+    """A leaf on the demo set with its 3 classes."""
+    cfg = on_demo_set(Config.fromfile(path), root)
+    model = detector_of(cfg)
+    if "roi_head" in model:
+        for name in ("bbox_head", "mask_head", "point_head"):
+            if name in model.roi_head:
+                model.roi_head[name].num_classes = 3
+    else:
+        model.panoptic_head.num_things_classes = model.panoptic_fusion_head.num_things_classes = 3
+        model.panoptic_head.loss_cls.class_weight = [1.0] * 3 + [0.1]
+    if "windows" in cfg.model:
+        cfg.model.windows.update(size=(48, 64), overlap=24)
+    return cfg
+
+
+def build(cfg: Config) -> torch.nn.Module:
+    torch.manual_seed(0)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize("path", MARKED, ids=name_of)
+def test_leaf_trains_a_step_and_predicts(path: Path, demo_set: Path) -> None:
+    cfg = tiny(path, demo_set)
+    model = build(cfg)
+    optim = Runner.build_optim_wrapper(FakeRunner(model), cfg.optim_wrapper)
+    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
+    seen: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        parameter.register_hook(lambda grad, name=name: seen.update({name: grad}))
+    assert model.train_step(batch, optim)["loss"].isfinite()
+    assert all(grad.isfinite().all() for grad in seen.values())
+    assert set(seen) == {name for name, _ in model.named_parameters()}
+
+    loader = Runner.build_dataloader(cfg.val_dataloader)
+    metrics = [METRICS.build(m) for m in cfg.val_evaluator]
+    model.eval()
+    with torch.no_grad():
+        for data in loader:
+            samples = [s.to_dict() for s in model.val_step(data)]
+            for metric in metrics:
+                metric.dataset_meta = loader.dataset.metainfo
+                metric.process(data, samples)
+    values = {k: v for m in metrics for k, v in m.evaluate(len(loader.dataset)).items()}
+    assert values
+    assert all(-1 <= v <= 1 for v in values.values() if v == v)
+
+
+@pytest.mark.parametrize("path", QUERY_BASED[-2:], ids=name_of)
+def test_images_without_objects_give_every_parameter_a_gradient(path: Path, demo_set: Path) -> None:
+    cfg = tiny(path, demo_set)
+    model = build(cfg).train()
+    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
+    for sample in batch["data_samples"]:
+        sample.gt_instances = sample.gt_instances[:0]
+    data = model.data_preprocessor(batch, True)
+    loss, logged = model.parse_losses(model(**data, mode="loss"))
+    loss.backward()
+    assert loss.isfinite()
+    assert logged["loss_mask"] == logged["loss_dice"] == 0
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_leaf_is_at_the_setting_of_iaunet(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    assert set(classes_of(cfg)) == {cfg.num_classes}
+    encoder, rest = path.stem.split("_", 1)[1].split("_", 1)
+    ours = Config.fromfile(CONFIGS / f"iaunet/iaunet_{encoder}_{rest}.py")
+    for key in ("train_dataloader", "val_dataloader", "val_evaluator", "test_evaluator"):
+        assert (
+            cfg[key].to_dict() == ours[key].to_dict()
+            if key.endswith("loader")
+            else (cfg[key] == ours[key])
+        )
+    for key in ("train_cfg", "optim_wrapper", "param_scheduler"):
+        assert cfg[key] == ours[key]
+    model = detector_of(cfg)
+    for key, value in ours.model.data_preprocessor.items():
+        assert cfg.model.data_preprocessor[key] == value
+    assert without_scope(model.backbone) == without_scope(ours.model.backbone)
+    if path in QUERY_BASED:
+        assert model.panoptic_head.num_queries == ours.model.head.num_queries
+        assert model.test_cfg.max_per_image == model.panoptic_head.num_queries
+        if encoder == "small":
+            assert cfg.model.windows == ours.model.test_cfg.windows
+    else:
+        largest = max((m.get("max_dets", [0])[-1] for m in cfg.test_evaluator), default=0)
+        assert model.test_cfg.rcnn.max_per_img >= largest
+
+
+def without_scope(value: Any, *dropped: str) -> Any:
+    """A config as plain values without the library's marks and the keys to be left out."""
+    if isinstance(value, dict):
+        skip = ("_scope_", *dropped)
+        return {k: without_scope(v, *dropped) for k, v in value.items() if k not in skip}
+    if isinstance(value, (list, tuple)):
+        return [without_scope(v, *dropped) for v in value]
+    return value
+
+
+def test_mask2former_is_that_of_mmdet_but_for_classes_and_encoder() -> None:
+    theirs = Config.fromfile(find_config(MASK2FORMER)).model
+    ours = Config.fromfile(CONFIGS / "baselines/base_mask2former.py").model
+    dropped = ("num_things_classes", "class_weight", "data_preprocessor", "backbone", "init_cfg")
+    assert without_scope(ours, *dropped) == without_scope(theirs, *dropped)
+
+
+def test_point_rend_is_that_of_mmdet_but_for_classes_encoder_and_numbers_of_boxes() -> None:
+    theirs = Config.fromfile(find_config(POINT_REND)).model
+    ours = Config.fromfile(CONFIGS / "baselines/base_point-rend.py").model
+    numbers = ("max_per_img", "nms_pre")
+    dropped = ("num_classes", "data_preprocessor", "backbone", "init_cfg", *numbers)
+    assert without_scope(ours, *dropped) == without_scope(theirs, *dropped)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_leaf_downloads_nothing(path: Path) -> None:
+    text = Config.fromfile(path).model
+    assert "Pretrained" not in str(text)
+    assert "://" not in str(text)
+
+
+@pytest.mark.skipif(operators_compiled(), reason="mmcv's operators are compiled here")
+@pytest.mark.parametrize("method", ["mask-rcnn", "point-rend"])
+def test_without_operators_training_ends_in_one_line_before_it_starts(
+    method: str, demo_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = (p for p in NEEDS_OPS if p.name.startswith(method) and "dsb2018" in p.name)
+    cfg = build_config(path, work_dir=tmp_path / "run", data=demo_set)
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: run_train(cfg))
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: mmcv operator 'nms' is not compiled")
+    assert "Mask R-CNN" in line and "make ops" in line
