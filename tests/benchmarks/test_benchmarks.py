@@ -9,6 +9,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TINY = {
+    "iaunet": ["--size", "64", "--encoders", "small", "--batches", "1", "--objects", "2"]
+    + ["--threads", "1", "--repeats", "1"],
     "attention": ["--tokens", "96", "--channels", "8", "--threads", "1", "--repeats", "1"],
     "contrastive": ["--size", "8", "--instances", "3", "--threads", "1", "--repeats", "1"],
     "bootstrap": ["--images", "12", "--resamples", "5", "--threads", "1", "--repeats", "2"],
@@ -106,3 +108,19 @@ def test_mask_postprocess(run: object) -> None:
     assert abs(figures["whole_kept_ours"] - figures["whole_kept_plain"]) <= 1
     for name in ("nms_time_ratio", "whole_time_ratio"):
         assert figures[name] > 0
+
+
+@pytest.mark.slow
+def test_iaunet(run: object) -> None:
+    record = run("iaunet")
+    sizes = record["sizes"]
+    assert len(sizes) == 5
+    assert sizes["small code both full"]["gmacs"] > sizes["small code instance full"]["gmacs"]
+    # Products of attention are missing in twice the convolutions and linear layers.
+    assert all(0 < row["conv_linear_x2_g"] < 2 * row["gmacs"] for row in sizes.values())
+    for row in record["memory"].values():
+        # The step adds at least the gradients to parameters and input.
+        assert row["peak_mib"] > 1.9 * row["before_mib"]
+        assert len(row["largest"]) == 10
+    assert len(record["ratios"]) == 8
+    assert all(value > 0 for value in record["ratios"].values())
