@@ -374,7 +374,7 @@ def test_detection_runtime_adds_its_hooks_to_the_shared_ones() -> None:
     cfg = build_config("_base_/runtime/detection")
     assert cfg.default_scope == "mmdet" and cfg.visualizer.type == "DetLocalVisualizer"
     kinds = [hook.type for hook in cfg.custom_hooks]
-    assert kinds[-1] == "DetVisualizationHook" and "attnseg.ResultHook" in kinds
+    assert kinds[-1] == "attnseg.PictureHook" and "attnseg.ResultHook" in kinds
 
 
 def test_misspelt_config_proposes_near_names() -> None:

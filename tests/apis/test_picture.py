@@ -41,3 +41,18 @@ def test_panels_are_written_as_png_and_rows_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="each row needs 2 pictures"):
         draw_panels([[tile]], ("a", "b"), tmp_path / "y.png")
     assert not (tmp_path / "y.png").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_panels_of_any_depth_and_channels(tmp_path: Path, channels: int, dtype: type) -> None:
+    top = 60000 if dtype == np.uint16 else 255
+    ramp = np.linspace(0, top, 30).astype(dtype)
+    tile = np.broadcast_to(ramp[None, :, None], (8, 30, channels))
+    path = draw_panels([[tile]], ("",), tmp_path / "x.png")
+    picture = np.array(Image.open(path).convert("RGB")).astype(int)
+    row = picture[picture.shape[0] // 2]
+    # A ramp from black to white: neither clipped nor inverted.
+    ramped = row[(row < 255).any(1)]
+    assert ramped.min() == 0 and np.median(ramped) == pytest.approx(127, abs=20)
+    assert len(np.unique(ramped[:, 1])) >= 28

@@ -85,6 +85,7 @@ def test_how_a_run_is_looked_at_does_not_change_it(cfg: Config, evaluator: objec
 def test_a_hook_that_acts_changes_it_and_one_that_watches_does_not(cfg: Config) -> None:
     expected = config_hash(cfg)
     cfg.custom_hooks.append({"type": "mmdet.DetVisualizationHook", "draw": True})
+    cfg.custom_hooks.append({"type": "attnseg.PictureHook", "test_out_dir": "x"})
     assert config_hash(cfg) == expected
     cfg.custom_hooks.append({"type": "EMAHook"})
     assert config_hash(cfg) != expected

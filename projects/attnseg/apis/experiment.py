@@ -156,7 +156,8 @@ def run_train(cfg: Any) -> Any:
 
     Raises:
         UsageError: A data folder is missing, a data set or the config does not fit, or the
-            checkpoint to start from does not: to resume, all of it has to.
+            checkpoint to start from, or one that an ``init_cfg`` names, does not: to resume, all
+            of it has to.
         MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
     from attnseg.engine.checkpoint import check_weights
@@ -170,6 +171,7 @@ def run_train(cfg: Any) -> Any:
         runner.logger.info(f"{cfg.load_from}: {found}")
     with input_errors():
         _build_loops(runner, "train_loop", "val_loop")
+    _check_first_weights(runner)
     runner.train()
     return runner
 
@@ -215,6 +217,16 @@ def _build_loops(runner: Any, *names: str) -> None:
     if isinstance(runner, Runner):
         for name in names:
             getattr(runner, name)
+
+
+def _check_first_weights(runner: Any) -> None:
+    """Have files that an ``init_cfg`` names, read in the midst of ``train()``, end it in one line.
+
+    Reading them beforehand too would draw random numbers twice, and change what a seed gives.
+    """
+    initialize = getattr(runner, "_init_model_weights", None)
+    if initialize is not None:
+        runner._init_model_weights = input_errors(RuntimeError)(initialize)
 
 
 def _set_length(cfg: Any, steps: int, unit: str) -> None:
@@ -282,7 +294,7 @@ def _draw_into(cfg: Any, folder: Path) -> None:
     hooks = [*cfg.get("default_hooks", {}).values(), *(cfg.get("custom_hooks") or [])]
     for hook in hooks:
         kind = str(hook.get("type", "")).rpartition(".")[2]
-        if kind == "DetVisualizationHook":
+        if kind in ("PictureHook", "DetVisualizationHook"):
             hook.update(draw=True, test_out_dir=str(folder.absolute()))
             return
         if kind == "SegVisualizationHook":

@@ -4,6 +4,7 @@ import colorsys
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,19 +12,21 @@ from mmdet.structures import INSTANCE_OFFSET
 from numpy.typing import NDArray
 
 from attnseg.engine.atomic import write_bytes
+from attnseg.engine.display import to_rgb
 
 Image = NDArray[np.uint8]
 _GOLDEN = 0.618033988749895
 
 
-def _colour(index: int, value: float = 0.95, saturation: float = 0.75) -> tuple[float, ...]:
+def distinct_colour(index: int, value: float = 0.95, saturation: float = 0.75) -> tuple[float, ...]:
+    """RGB within 0..1, far from those of the neighbouring numbers."""
     return colorsys.hsv_to_rgb((0.11 + index * _GOLDEN) % 1.0, saturation, value)
 
 
 def colour_classes(classes: NDArray[np.integer], num_classes: int) -> Image:
     """Colours (H, W, 3) of a class map (H, W); anything outside 0..num_classes - 1 is black."""
     table = np.zeros((num_classes + 1, 3))
-    table[:num_classes] = [_colour(i, 0.8, 0.55) for i in range(num_classes)]
+    table[:num_classes] = [distinct_colour(i, 0.8, 0.55) for i in range(num_classes)]
     index = np.where((classes >= 0) & (classes < num_classes), classes, num_classes)
     return (table[index] * 255).astype(np.uint8)
 
@@ -36,7 +39,7 @@ def colour_panoptic(panoptic: NDArray[np.integer], num_classes: int) -> Image:
     picture = colour_classes(panoptic, num_classes)
     instances = np.unique(panoptic[panoptic >= INSTANCE_OFFSET])
     for i, value in enumerate(instances):
-        picture[panoptic == value] = np.array(_colour(i + 3)) * 255
+        picture[panoptic == value] = np.array(distinct_colour(i + 3)) * 255
     edge = np.zeros(panoptic.shape, dtype=bool)
     edge[1:] |= panoptic[1:] != panoptic[:-1]
     edge[:, 1:] |= panoptic[:, 1:] != panoptic[:, :-1]
@@ -67,11 +70,14 @@ def pca_rgb(embedding: NDArray[np.floating], mask: NDArray[np.bool_] | None = No
     return (picture * 255).astype(np.uint8)
 
 
-def draw_panels(rows: Sequence[Sequence[Image]], titles: Sequence[str], path: Path) -> Path:
+def draw_panels(rows: Sequence[Sequence[NDArray[Any]]], titles: Sequence[str], path: Path) -> Path:
     """Write rows of pictures with a title over each column to a PNG file, atomically.
 
+    Pictures of any depth and number of channels are shown as `to_rgb` says.
+
     Raises:
-        ValueError: if there is no row, or a row has not one picture for each title.
+        ValueError: if there is no row, a row has not one picture for each title, or a picture
+            is none.
     """
     if not rows or any(len(row) != len(titles) for row in rows):
         raise ValueError(f"each row needs {len(titles)} pictures, one for each title")
@@ -80,12 +86,17 @@ def draw_panels(rows: Sequence[Sequence[Image]], titles: Sequence[str], path: Pa
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
-            axes[i][j].imshow(picture, interpolation="nearest")
+            axes[i][j].imshow(to_rgb(picture), interpolation="nearest")
             axes[i][j].axis("off")
             if i == 0:
                 axes[i][j].set_title(titles[j], fontsize=11)
     figure.tight_layout(pad=0.4)
+    return save_figure(figure, path, dpi=110)
+
+
+def save_figure(figure: Figure, path: Path, dpi: int) -> Path:
+    """Write a figure to a PNG file, atomically."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=dpi)
     write_bytes(path, buffer.getvalue())
     return path

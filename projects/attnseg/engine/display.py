@@ -1,0 +1,56 @@
+"""Images of any depth and number of channels as pictures for the screen."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def to_rgb(image: NDArray[Any], bgr: bool = False) -> NDArray[np.uint8]:
+    """Show an image as RGB.
+
+    One channel is gray. Two are magenta and green, which colour-blind readers tell apart, and
+    white where both are bright. Three are colours. Of more, the mean is shown in gray.
+
+    8-bit values stay as they are, and so do others within 0..255, rounded. Values within 0..1
+    (float or bool) are multiplied by 255; all else, deep or normalised images, is stretched from
+    its smallest to its largest value. What is not finite is black.
+
+    Args:
+        image: (H, W) or (H, W, C) of any real number type.
+        bgr: Three channels stand in OpenCV's order.
+
+    Returns:
+        (H, W, 3).
+
+    Raises:
+        ValueError: If the image has another shape, or no pixel.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or not pixels.size:
+        raise ValueError(f"a picture needs pixels (H, W) or (H, W, C), got {np.shape(image)}")
+    pixels = _to_bytes(pixels)
+    channels = pixels.shape[2]
+    if channels == 3:
+        return np.ascontiguousarray(pixels[..., ::-1] if bgr else pixels)
+    if channels == 2:
+        return pixels[..., [0, 1, 0]]
+    gray = pixels.mean(2, keepdims=True) if channels > 3 else pixels
+    return np.rint(gray).astype(np.uint8).repeat(3, axis=2)
+
+
+def _to_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    values = pixels.astype(np.float64)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = values[finite].min(), values[finite].max()
+    if low < 0 or high > 255:
+        values = (values - low) * (255 / (high - low) if high > low else 0)
+    elif high <= 1 and pixels.dtype.kind in "fb":
+        values = values * 255
+    return np.rint(np.where(finite, values, 0)).astype(np.uint8)

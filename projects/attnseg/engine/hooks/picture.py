@@ -1,0 +1,130 @@
+"""Predictions drawn into the images as the network saw them, whatever files these are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from attnseg.engine.display import to_rgb
+from attnseg.registry import HOOKS, TRANSFORMS
+
+# Other files (TIFF) are drawn as PNG, which every viewer shows.
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+_DEFAULT_THRESHOLD = 0.3
+
+
+@HOOKS.register_module()
+class PictureHook(Hook):
+    """Draw predictions of any task by the run's visualizer.
+
+    Stands in for mmdet's and mmseg's visualization hooks, which decode the files themselves:
+    deep images come out nearly black, and many channels or float values not at all. Here the
+    data set's own loading step reads the file, so that its choice of channels, planes and range
+    is what is seen; see :func:`~attnseg.engine.display.to_rgb` for the colours. Masks may be
+    RLEs. With each image of a test one picture is drawn, in a validation one in ``interval``
+    batches.
+
+    Args:
+        draw: Without it nothing is done; ``tools/test.py --show-dir`` turns it on.
+        interval: Batches of validations from one picture to the next.
+        test_out_dir: Folder for the pictures of a test, named as the images, with ``.png``
+            appended to other formats; if None, they go to the visualizer's backends.
+        options: Passed to the visualizer's ``add_datasample``: ``dict(pred_score_thr=0.5)``.
+    """
+
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 50,
+        test_out_dir: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.draw = draw
+        self.interval = interval
+        self.test_out_dir = test_out_dir
+        self.options = dict(options or {})
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[BaseDataElement] | None = None,
+    ) -> None:
+        """Draw the first image of the batch, if it is the turn of this batch."""
+        step = runner.iter + batch_idx
+        if self.draw and outputs and step % self.interval == 0:
+            self._draw(runner, runner.val_dataloader, outputs[0], name="val_img", step=step)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[BaseDataElement] | None = None,
+    ) -> None:
+        """Draw each image of the batch."""
+        if not self.draw:
+            return
+        for sample in outputs or ():
+            path = Path(sample.img_path)
+            place: dict[str, Any] = {"name": f"test_{path.name}", "step": batch_idx}
+            if self.test_out_dir is not None:
+                ending = "" if path.suffix.lower() in _PICTURES else ".png"
+                place["out_file"] = str(Path(self.test_out_dir) / f"{path.name}{ending}")
+            self._draw(runner, runner.test_dataloader, sample, **place)
+
+    def _draw(self, runner: Runner, loader: Any, sample: BaseDataElement, **place: Any) -> None:
+        image = _load(_loading_step(loader.dataset), sample.img_path)
+        threshold = self.options.get("pred_score_thr", _DEFAULT_THRESHOLD)
+        runner.visualizer.add_datasample(
+            image=image,
+            data_sample=_with_masks(sample, threshold, image.shape[:2]),
+            **place,
+            **self.options,
+        )
+
+
+def _loading_step(dataset: Any) -> BaseTransform:
+    """What reads the images of a data set, also of one in wrappers; else ours with defaults."""
+    while hasattr(dataset, "dataset") or hasattr(dataset, "datasets"):
+        dataset = dataset.dataset if hasattr(dataset, "dataset") else dataset.datasets[0]
+    readers = (TRANSFORMS.get("attnseg.LoadImage"), LoadImageFromFile)
+    steps = getattr(getattr(dataset, "pipeline", None), "transforms", ())
+    own = next((step for step in steps if isinstance(step, readers)), None)
+    default = {"type": "attnseg.LoadImage", "channels": None, "stack": "middle"}
+    return own or TRANSFORMS.build(default)
+
+
+def _load(step: BaseTransform, path: str) -> NDArray[np.uint8]:
+    return to_rgb(step({"img_path": path})["img"], bgr=True)
+
+
+def _with_masks(
+    sample: BaseDataElement, threshold: float, size: tuple[int, int]
+) -> BaseDataElement:
+    """The sample with tensors for those RLEs that are going to be drawn; no visualizer reads RLEs.
+
+    Decoding all of them would take too much memory for large images of many cells.
+    """
+    found = sample.get("pred_instances")
+    if found is None or not isinstance(found.get("masks"), (list, tuple)):
+        return sample
+    found = found[found.scores > threshold]
+    masks = torch.zeros(len(found), *size, dtype=torch.bool)
+    for mask, rle in zip(masks, found.masks, strict=True):
+        mask[:] = torch.from_numpy(coco_mask.decode(rle))
+    drawn = found.new()
+    del drawn.masks
+    drawn.masks = masks
+    copy = sample.new()
+    copy.pred_instances = drawn
+    return copy

@@ -1,0 +1,129 @@
+"""PictureHook reads images as the data set does, and hands the visualizer what it can draw."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import torch
+from mmcv.transforms import Compose, LoadImageFromFile
+from mmengine.structures import BaseDataElement, InstanceData
+from pycocotools import mask as coco_mask
+
+from attnseg.engine.hooks import PictureHook
+from attnseg.registry import TRANSFORMS
+
+GRAY = np.arange(12 * 9, dtype=np.uint16).reshape(12, 9)
+
+
+class Canvas:
+    """A visualizer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def add_datasample(self, **arguments: Any) -> None:
+        self.calls.append(arguments)
+
+
+def runner(*steps: Any, wrappers: int = 0) -> Any:
+    dataset = SimpleNamespace(pipeline=Compose(steps))
+    for _ in range(wrappers):
+        dataset = SimpleNamespace(datasets=[SimpleNamespace(dataset=dataset)])
+    loader = SimpleNamespace(dataset=dataset)
+    return SimpleNamespace(
+        iter=0, visualizer=Canvas(), val_dataloader=loader, test_dataloader=loader
+    )
+
+
+def load(**options: Any) -> Any:
+    return TRANSFORMS.build({"type": "attnseg.LoadImage", **options})
+
+
+def sample(path: Path) -> BaseDataElement:
+    return BaseDataElement(metainfo={"img_path": str(path)})
+
+
+def drawn(run: Any, path: Path, **options: Any) -> dict[str, Any]:
+    PictureHook(draw=True, **options).after_test_iter(run, 0, None, [sample(path)])
+    (call,) = run.visualizer.calls
+    return call
+
+
+@pytest.mark.parametrize("scale", [1, 37])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("wrappers", [0, 2])
+def test_deep_gray_fills_the_range(tmp_path: Path, scale: int, dtype: type, wrappers: int) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", (GRAY * scale + 300).astype(dtype))
+    image = drawn(runner(load(channels=1), wrappers=wrappers), tmp_path / "a.tif")["image"]
+    assert image.dtype == np.uint8 and image.shape == (12, 9, 3)
+    assert image.min() == 0 and image.max() == 255 and (image == image[..., :1]).all()
+
+
+def test_channels_and_planes_are_those_of_the_data_set(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    channels = np.stack([GRAY, 7 * GRAY[::-1], 0 * GRAY, 0 * GRAY])
+    tifffile.imwrite(path, channels, photometric="minisblack")
+    both = drawn(runner(load(select=(0, 1), per_channel=True)), path)["image"]
+    # Magenta and green, each over its own range.
+    assert both[0, 0, 1] > 200
+    assert both[0, 0, 0] == both[0, 0, 2] < 10 and both[-1, -1, 0] > 200
+    # A data set that reads in some unknown way: all channels, in gray.
+    unknown = drawn(runner(), path)["image"]
+    assert (unknown == unknown[..., :1]).all() and unknown.std() > 10
+
+
+@pytest.mark.parametrize("step", ["ours", "mmcv", "none"])
+def test_colours_are_not_swapped(tmp_path: Path, step: str) -> None:
+    bgr = np.zeros((4, 4, 3), np.uint8)
+    bgr[..., 2] = 200
+    cv2.imwrite(str(tmp_path / "a.png"), bgr)
+    steps = {"ours": [load()], "mmcv": [LoadImageFromFile()], "none": []}[step]
+    assert drawn(runner(*steps), tmp_path / "a.png")["image"][0, 0].tolist() == [200, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.png", "a.png"), ("a.JPG", "a.JPG"), ("a.tif", "a.tif.png")]
+)
+def test_where_pictures_go(tmp_path: Path, name: str, expected: str) -> None:
+    cv2.imwrite(str(tmp_path / name), np.zeros((4, 4, 3), np.uint8))
+    call = drawn(
+        runner(load()), tmp_path / name, test_out_dir="out", options={"pred_score_thr": 0.5}
+    )
+    assert Path(call["out_file"]) == Path("out") / expected
+    assert call["pred_score_thr"] == 0.5
+    assert "out_file" not in drawn(runner(load()), tmp_path / name)
+
+
+def test_rles_are_decoded_if_they_are_going_to_be_drawn(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((12, 9, 3), np.uint8))
+    masks = np.random.default_rng(0).random((3, 12, 9)) > 0.5
+    for scores, kept in (([0.9, 0.1, 0.4], [0, 2]), ([0.1, 0.2, 0.0], [])):
+        one = sample(tmp_path / "a.png")
+        one.pred_instances = InstanceData(
+            scores=torch.tensor(scores),
+            labels=torch.tensor([4, 5, 6]),
+            masks=[coco_mask.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in masks],
+        )
+        run = runner(load())
+        PictureHook(draw=True).after_test_iter(run, 0, None, [one])
+        found = run.visualizer.calls[0]["data_sample"].pred_instances
+        assert found.labels.tolist() == [4 + i for i in kept]
+        assert len(found.masks) == len(kept)
+        assert not kept or (found.masks.numpy() == masks[kept]).all()
+        # What is evaluated stays as it was.
+        assert len(one.pred_instances) == 3 and isinstance(one.pred_instances.masks, list)
+
+
+def test_validation_draws_now_and_then(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    run = runner(load())
+    for hook, pictures in ((PictureHook(draw=True, interval=3), 2), (PictureHook(), 0)):
+        run.visualizer.calls.clear()
+        for batch in range(5):
+            hook.after_val_iter(run, batch, None, [sample(tmp_path / "a.png")] * 2)
+        hook.after_test_iter(run, 0, None, [sample(tmp_path / "a.png")] if not pictures else [])
+        assert len(run.visualizer.calls) == pictures
