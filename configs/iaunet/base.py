@@ -29,6 +29,7 @@ model = dict(
         num_queries=num_queries,
         variant="paper",
         pixel_update="both",
+        with_cp=True,  # less memory for more time
         loss=dict(type="attnseg.MaskSetLoss"),
     ),
     test_cfg=dict(score_thr=0.01, nms_iou=0.8, max_per_img=num_queries),

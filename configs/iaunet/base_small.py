@@ -12,6 +12,7 @@ model = dict(
         num_heads=4,
         variant="code",
         deep_supervision=True,
+        with_cp=False,
         loss=dict(num_points=4096),
     ),
     test_cfg=dict(windows=dict(overlap=48)),

@@ -182,3 +182,19 @@ def test_masks_that_were_not_padded_are_refused():
     short.set_metainfo({"batch_input_shape": (32, 64)})
     with pytest.raises(ValueError, match="pad_mask=True"):
         model.loss(torch.randn(1, 3, 32, 64), [short])
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+def test_computing_again_changes_nothing_but_the_memory(variant):
+    results = []
+    for with_cp in (False, True):
+        model = detector(variant=variant, with_cp=with_cp, deep_supervision=True).double()
+        torch.manual_seed(1)
+        x = torch.randn(2, 3, 32, 64, dtype=torch.float64)
+        sum(model.loss(x, [sample((32, 64), n) for n in (0, 3)]).values()).backward()
+        results.append((dict(model.named_parameters()), dict(model.named_buffers())))
+    for name, one in results[0][0].items():
+        torch.testing.assert_close(one.grad, results[1][0][name].grad, msg=name)
+    for name, one in results[0][1].items():
+        if "num_batches" not in name:
+            torch.testing.assert_close(one, results[1][1][name], msg=name)

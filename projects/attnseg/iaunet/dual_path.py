@@ -1,10 +1,13 @@
 """Parallel dual-path transformer decoder: pixels and queries refine each other (paper, Sec. 6)."""
 
+import torch
 from torch import Tensor, nn
 
-from attnseg.layers import MultiHeadAttention
+from attnseg.layers import MultiHeadAttention, recompute
 
 PIXEL_UPDATES = ("both", "instance", "none")
+# Pixels of a block of the feed-forward whose hidden layer is computed again.
+_BLOCK = 4096
 
 
 class FeedForward(nn.Module):
@@ -13,7 +16,7 @@ class FeedForward(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels)
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
         )
         self.norm = nn.LayerNorm(channels)
 
@@ -48,6 +51,7 @@ class DualPathLayer(nn.Module):
         pixel_hidden: width of the feed-forward on pixels.
         query_hidden: width of the feed-forward on queries.
         pixel_update: which pixels are updated, ``both``, ``instance`` or ``none``.
+        with_cp: compute the pixel update again in the backward pass, for less memory.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class DualPathLayer(nn.Module):
         pixel_hidden: int,
         query_hidden: int,
         pixel_update: str,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
+        self.with_cp = with_cp
         updated = {"both": ("mask", "instance"), "instance": ("instance",), "none": ()}
         self.pixel_attention = nn.ModuleDict(
             {name: CrossAttention(channels, num_heads) for name in updated[pixel_update]}
@@ -84,8 +90,14 @@ class DualPathLayer(nn.Module):
         """
         pixels = {"mask": mask, "instance": instance}
         for name, attention in self.pixel_attention.items():
-            x = attention(pixels[name], pixel_pos, queries, query_pos)
-            pixels[name] = self.pixel_ffn[name](x)
+            seen = (pixels[name], pixel_pos, queries, query_pos)
+            ffn = self.pixel_ffn[name]
+            if self.with_cp:
+                x = recompute(attention, *seen, owner=attention)
+                blocks = [recompute(ffn, block, owner=ffn) for block in x.split(_BLOCK, 1)]
+                pixels[name] = torch.cat(blocks, 1)
+            else:
+                pixels[name] = ffn(attention(*seen))
         queries = self.cross(queries, query_pos, pixels["instance"], pixel_pos)
         queries = self.self_attention(queries, query_pos, queries, query_pos)
         return self.ffn(queries), pixels["mask"], pixels["instance"]

@@ -43,6 +43,8 @@ class IAUNetHead(BaseModule):
         query_ratio: width of the feed-forward on queries over ``channels``.
         layers_per_level: dual-path layers in each level.
         deep_supervision: predict and train at every level (the paper: at the finest only).
+        with_cp: compute pixel update and branches again in the backward pass: about half the
+            memory of training for a little more time.
         norm_cfg: norm layer of mmcv in the pixel decoder.
         loss: config of the loss on a list of predictions.
         init_cfg: see mmengine's BaseModule.
@@ -69,6 +71,7 @@ class IAUNetHead(BaseModule):
         query_ratio: float = 8,
         layers_per_level: int = 1,
         deep_supervision: bool = False,
+        with_cp: bool = False,
         norm_cfg: dict | None = None,
         loss: dict | None = None,
         init_cfg: dict | list | None = None,
@@ -100,6 +103,7 @@ class IAUNetHead(BaseModule):
                     with_se=variant == "code",
                     full_branches=cost.full_branches[index],
                     norm_cfg=norm_cfg or {"type": "BN"},
+                    with_cp=with_cp,
                 ),
                 channels,
                 num_queries,
@@ -110,6 +114,7 @@ class IAUNetHead(BaseModule):
                         pixel_hidden=int(channels * cost.pixel_ratio[index]),
                         query_hidden=int(channels * query_ratio),
                         pixel_update=pixel_update,
+                        with_cp=with_cp,
                     )
                     for _ in range(layers_per_level)
                 ],

@@ -8,7 +8,7 @@ from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmdet.models.layers import SELayer
 from torch import Tensor, nn
 
-from attnseg.layers import coordinates
+from attnseg.layers import coordinates, recompute
 
 
 class LevelFeatures(NamedTuple):
@@ -75,6 +75,7 @@ class PixelDecoderLevel(nn.Module):
         full_branches: two 3x3 convolutions in both branches, as the paper has them, or a
             bottleneck.
         norm_cfg: norm layer of mmcv.
+        with_cp: compute the branches again in the backward pass, for less memory.
 
     Source:
         Sec. 4 and Fig. 1c. CoordConv and squeeze-and-excite stand in the published code only.
@@ -92,9 +93,11 @@ class PixelDecoderLevel(nn.Module):
         with_se: bool,
         full_branches: bool,
         norm_cfg: dict,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
         extra = 2 * with_coords
+        self.with_cp = with_cp
         self.with_coords = with_coords
         self.main = DoubleDepthwise(in_channels + skip_channels + extra, width, norm_cfg)
         self.excite = SELayer(width, ratio=2, act_cfg=_SE_ACTS) if with_se else nn.Identity()
@@ -105,19 +108,28 @@ class PixelDecoderLevel(nn.Module):
     def _with_coords(self, *maps: Tensor) -> Tensor:
         return torch.cat([coordinates(maps[0]), *maps] if self.with_coords else maps, 1)
 
+    def _mask_branch(self, *maps: Tensor) -> Tensor:
+        return self.mask(self._join(maps))
+
+    def _instance_branch(self, *maps: Tensor) -> Tensor:
+        return self.instance(self._with_coords(self._join(maps)))
+
+    @staticmethod
+    def _join(maps: tuple[Tensor, ...]) -> Tensor:
+        """Main features (B, C, H, W) and those of the level below, if any, enlarged."""
+        size = (maps[0].shape[2], maps[0].shape[3])
+        return torch.cat([maps[0], *(upsample(part, size) for part in maps[1:])], 1)
+
     def forward(self, skip: Tensor, below: LevelFeatures | None = None) -> LevelFeatures:
         """Encoder map (B, C, H, W) and the refined features of the level below, if any."""
-        if below is None:
-            x = self.excite(self.main(self._with_coords(skip)))
-            return LevelFeatures(x, self.mask(x), self.instance(self._with_coords(x)))
         size = (skip.shape[2], skip.shape[3])
-        main, mask, instance = (upsample(part, size) for part in below)
-        x = self.excite(self.main(self._with_coords(main, skip)))
-        return LevelFeatures(
-            x,
-            self.mask(torch.cat([x, mask], 1)),
-            self.instance(self._with_coords(x, instance)),
-        )
+        entering = (skip,) if below is None else (upsample(below.main, size), skip)
+        x = self.excite(self.main(self._with_coords(*entering)))
+        results = [x]
+        for run, name in ((self._mask_branch, "mask"), (self._instance_branch, "instance")):
+            maps = (x,) if below is None else (x, getattr(below, name))
+            results.append(recompute(run, *maps, owner=self) if self.with_cp else run(*maps))
+        return LevelFeatures(*results)
 
 
 _SE_ACTS = ({"type": "ReLU"}, {"type": "Sigmoid"})

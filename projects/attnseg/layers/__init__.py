@@ -4,6 +4,7 @@ from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_to
 from attnseg.layers.mask_attention import MaskAttention
 from attnseg.layers.multi_head import MultiHeadAttention
 from attnseg.layers.position import coordinates, sine_positions
+from attnseg.layers.recompute import recompute
 
 __all__ = [
     "MaskAttention",
@@ -11,6 +12,7 @@ __all__ = [
     "coordinates",
     "pixel_attention",
     "pool_tokens",
+    "recompute",
     "sine_positions",
     "to_map",
     "to_tokens",
