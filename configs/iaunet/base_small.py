@@ -3,6 +3,7 @@
 _base_ = "./base.py"
 
 model = dict(
+    data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
         _delete_=True, type="attnseg.UNetEncoder", widths=(32, 64, 128, 256), stem_stride=2
     ),

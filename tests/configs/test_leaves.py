@@ -66,6 +66,7 @@ def set_classes(cfg: Config) -> None:
     """Give the model the demo set's 3 things and 2 stuff."""
     if cfg.model.type == "attnseg.IAUNet":
         cfg.model.head.num_classes = 3
+        cfg.model.data_preprocessor.pad_size_divisor = 32
         if "windows" in cfg.model.test_cfg:
             cfg.model.test_cfg.windows.update(size=SIZE, overlap=24)
     elif "head" in cfg.model:
@@ -119,6 +120,9 @@ def test_class_counts_agree_with_the_data_and_the_name_with_the_size(path: Path)
     cfg = Config.fromfile(path)
     if cfg.model.type == "attnseg.IAUNet":
         assert cfg.model.head.num_classes == cfg.num_classes
+        limits = [m.max_dets[-1] for m in cfg.val_evaluator if "max_dets" in m]
+        most = cfg.model.test_cfg.max_per_img
+        assert cfg.model.head.num_queries <= most <= min(limits, default=most)
     elif "head" in cfg.model:
         head = cfg.model.head
         assert head.num_things + head.num_stuff == cfg.num_classes

@@ -4,6 +4,7 @@ import torch
 from pycocotools.mask import decode
 
 from attnseg.iaunet.detector import IAUNet
+from attnseg.iaunet.structures import MaskPrediction
 from tests.iaunet.factory import detector, sample
 
 ANY = {"score_thr": 0.0, "nms_iou": 1.0}
@@ -22,6 +23,23 @@ def test_masks_have_the_original_size(size, ori):
     assert tuple(found.masks.shape[1:]) == (ori or size)
     assert 0 < len(found) == len(found.scores) == len(found.labels)
     assert (found.bboxes[:, 2:] > found.bboxes[:, :2]).all()
+
+
+def test_a_known_object_comes_out_where_it_is(monkeypatch):
+    """A rectangle in an input of 64x96, 16 rows and 16 columns of which are padding."""
+    model = detector()
+    masks = torch.full((1, 7, 32, 48), -9.0)
+    masks[0, 3, 8:16, 10:30] = 9.0
+    classes = torch.full((1, 7, 3), -9.0)
+    classes[..., 2] = 9.0
+    classes[0, 3] = torch.tensor([-9.0, 9.0, -9.0])
+    monkeypatch.setattr(model, "_forward", lambda *args: MaskPrediction(classes, masks))
+    found = predict(model, torch.zeros(1, 3, 64, 96), sample((48, 80), 0, (96, 160), (64, 96)))[0]
+    assert found.labels.tolist() == [1]
+    # 2 pixels of the input a cell, 2 of the original a pixel.
+    assert found.bboxes.tolist() == [[40, 32, 120, 64]]
+    # Interpolation rounds the four corners.
+    assert found.masks.sum() == 32 * 80 - 4
 
 
 def test_what_lies_in_the_padding_has_no_influence_on_the_size_of_others():

@@ -163,6 +163,8 @@ def test_losses_are_finite_under_autocast(dtype):
     with torch.autocast("cpu", dtype=dtype):
         losses = model.loss(torch.randn(2, 3, 64, 64), [sample((64, 64), n) for n in (0, 4)])
     assert all(v.isfinite() and v.dtype == torch.float32 for v in losses.values())
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_more_objects_than_queries_train_and_are_said_once(monkeypatch):

@@ -188,3 +188,11 @@ def test_config_from_a_dict() -> None:
 def test_config_errors(values: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PostprocessConfig.from_dict(values)
+
+
+def test_a_query_that_is_not_a_number_costs_no_other_its_place():
+    classes = torch.tensor([[torch.nan, 0], [9, -9], [8, -8], [-9, 9]])
+    masks = torch.full((4, 8, 8), -9.0)
+    for i in range(4):
+        masks[i, 2 * i : 2 * i + 2] = 9
+    assert len(select(classes, masks, PostprocessConfig()).labels) == 2

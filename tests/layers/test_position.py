@@ -36,3 +36,9 @@ def test_coordinates_of_a_map_that_is_not_square():
 def test_coordinates_agree_between_resolutions():
     fine, coarse = coordinates(torch.zeros(1, 1, 8, 12)), coordinates(torch.zeros(1, 1, 4, 6))
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(fine, 2), coarse)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_coordinates_in_half_precision_are_only_rounded(dtype):
+    exact = coordinates(torch.zeros(1, 1, 3, 400, dtype=torch.float64))
+    assert torch.equal(coordinates(torch.zeros(1, 1, 3, 400, dtype=dtype)), exact.to(dtype))

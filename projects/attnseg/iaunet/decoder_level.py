@@ -30,7 +30,8 @@ class DecoderLevel(nn.Module):
     """Main, mask and instance features and N queries from the encoder's map and the level below.
 
     Guided queries of the Instance Activation layer and the queries of the level below (support)
-    make 2N queries; the guided half is the output, behind Linear and ReLU.
+    make 2N queries; the guided half is the output, behind Linear and ReLU. (The published code
+    has one more LayerNorm there, straight behind that of the feed-forward.)
 
     Args:
         pixels: makes the features.
@@ -105,8 +106,8 @@ class MaskPredictor(nn.Module):
         num_classes: K, without "no object".
 
     Source:
-        Sec. 3; the published code. That code starts all class logits at -log 99, "no object"
-        included, which the softmax cancels; they start at 0 here.
+        Sec. 3; the published code. That code starts all class biases at -log 99, "no object"
+        included, which the softmax cancels; torch's initial values stay here.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:

@@ -1,7 +1,10 @@
 """IAUNet as an mmdet detector."""
 
+import logging
+
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import SampleList
+from mmengine.logging import print_log
 from torch import Tensor
 
 from attnseg.iaunet.decoder_level import LevelMaps
@@ -17,7 +20,8 @@ class IAUNet(BaseDetector):
     """Encoder of four maps and :class:`~attnseg.iaunet.head.IAUNetHead`.
 
     A prediction has ``pred_instances`` with labels, scores, bboxes and masks at the original
-    size, bool (n, H, W) or, with ``rle=True``, as COCO RLEs.
+    size, bool (n, H, W) or, with ``rle=True``, as COCO RLEs (our metrics, writers and pictures
+    take them; mmdet's own visualizer does not).
 
     Args:
         backbone: config of a backbone that gives four maps, finest first (ResNet, Swin or
@@ -45,6 +49,13 @@ class IAUNet(BaseDetector):
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
         self.postprocess = PostprocessConfig.from_dict(test_cfg)
+        if self.postprocess.max_per_img < self.head.num_queries:
+            print_log(
+                f"test_cfg.max_per_img={self.postprocess.max_per_img} is below head.num_queries="
+                f"{self.head.num_queries}: the rest is never given. Raise max_per_img.",
+                "current",
+                logging.WARNING,
+            )
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Maps of the encoder, finest first."""

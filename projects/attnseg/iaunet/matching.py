@@ -25,7 +25,7 @@ def match_costs(
     dice_weight: float = 2.0,
     mask_weight: float = 5.0,
 ) -> Tensor:
-    """Compute the cost of each query for each object (specified for IAUNet as 1, 2 and 5).
+    """Compute the cost of each query for each object (IAUNet, Sec. 7: 1, 2 and 5).
 
     The class costs the negated softmax probability of the true label, the mask its dice loss and
     its mean binary cross-entropy.

@@ -93,11 +93,12 @@ def select(class_logits: Tensor, mask_logits: Tensor, cfg: PostprocessConfig) ->
         cfg: thresholds.
     """
     classes = class_logits.shape[1] - 1
-    confidence = class_logits.float().softmax(-1)[:, :-1].flatten()
+    # A query that is not a number has no class; it must not cost others theirs.
+    confidence = class_logits.float().softmax(-1)[:, :-1].flatten().nan_to_num(0.0)
     confidence, index = confidence.sort(descending=True, stable=True)
     # Maskness is at most 1: what is below the threshold without it needs no mask.
-    index = index[: cfg.max_per_img][confidence[: cfg.max_per_img] > cfg.score_thr]
-    confidence = confidence[: len(index)]
+    likely = confidence[: cfg.max_per_img] > cfg.score_thr
+    index, confidence = (part[: cfg.max_per_img][likely] for part in (index, confidence))
     labels = index % max(classes, 1)
     query, owner = (index // max(classes, 1)).unique(return_inverse=True)
     logits = mask_logits[query].float()

@@ -14,8 +14,11 @@ def coordinates(x: Tensor) -> Tensor:
     Returns:
         (B, 2, H, W) of the type of ``x``; x first, then y.
     """
+    # bfloat16 has no odd numbers above 256.
+    exact = torch.promote_types(x.dtype, torch.float32)
     rows, cols = (
-        (2 * torch.arange(n, device=x.device, dtype=x.dtype) + 1 - n) / n for n in x.shape[2:]
+        ((2 * torch.arange(n, device=x.device, dtype=exact) + 1 - n) / n).to(x.dtype)
+        for n in x.shape[2:]
     )
     return torch.stack(torch.meshgrid(cols, rows, indexing="xy")).expand(len(x), -1, -1, -1)
 
