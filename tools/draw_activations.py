@@ -7,8 +7,11 @@ query at each level and its attention at the finest level. Images may be any tha
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from attnseg.compat import setup_env
 
@@ -40,6 +43,11 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         metavar=("TOP", "LEFT"),
         help="of a larger image, for configs with windows (default: the central one)",
+    )
+    parser.add_argument(
+        "--without-image",
+        action="store_true",
+        help="black in its place, where it is not to be shown",
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
     return parser.parse_args()
@@ -82,6 +90,8 @@ def main() -> None:
     for name in args.images:
         with input_errors():
             shown = explain_image(model, pipeline, name, args.window, args.top)
+            if args.without_image:
+                shown = replace(shown, picture=np.zeros_like(shown.picture))
             stem = Path(name).stem
             used[stem] += 1
             ending = f"-{used[stem]}" if used[stem] > 1 else ""
