@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
@@ -13,6 +13,7 @@ from mmengine.fileio import get, get_text
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
+from attnseg.coco_objects import complete_object
 from attnseg.compat import rgb2id
 
 _IDENTITY = {
@@ -23,7 +24,9 @@ _IDENTITY = {
 }
 
 
-def read_coco_json(path: str, form: str, need: Collection[str] = ()) -> dict[str, Any]:
+def read_coco_json(
+    path: str, form: str, need: Collection[str] = (), by_id: bool = False
+) -> dict[str, Any]:
     """Read a COCO-form file and check all of it.
 
     Objects of instance files that lack ``area`` or ``bbox`` get them from their segmentation.
@@ -34,6 +37,8 @@ def read_coco_json(path: str, form: str, need: Collection[str] = ()) -> dict[str
         need: What the caller reads beyond ids, names and sizes: ``annotations`` (the list itself;
             test splits have none), or keys such as ``image.file_name``,
             ``annotation.segmentation`` and ``segment.bbox``.
+        by_id: Take ``annotations`` also as an object ``{id: annotation}``, as in some files of
+            LIVECell.
 
     Returns:
         The content; ``annotations`` is empty where the file has none.
@@ -44,7 +49,7 @@ def read_coco_json(path: str, form: str, need: Collection[str] = ()) -> dict[str
             entry lacks a key or names a category or image that the file does not list; naming
             the entry and the key.
     """
-    data = _read_lists(path, form, need)
+    data = _read_lists(path, form, need, by_id)
     required = {
         what: frozenset((*keys, *(n.partition(".")[2] for n in need if n.startswith(f"{what}."))))
         for what, keys in _IDENTITY.items()
@@ -66,7 +71,7 @@ def read_coco_json(path: str, form: str, need: Collection[str] = ()) -> dict[str
     return data
 
 
-def _read_lists(path: str, form: str, need: Collection[str]) -> dict[str, Any]:
+def _read_lists(path: str, form: str, need: Collection[str], by_id: bool) -> dict[str, Any]:
     try:
         data = json.loads(get_text(path))
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -85,6 +90,8 @@ def _read_lists(path: str, form: str, need: Collection[str]) -> dict[str, Any]:
             "the lists images, annotations and categories."
         )
     content.setdefault("annotations", [])
+    if by_id and isinstance(content["annotations"], dict):
+        content["annotations"] = list(content["annotations"].values())
     for key in ("images", "annotations", "categories"):
         if not isinstance(content[key], list):
             raise ValueError(
@@ -163,45 +170,7 @@ def _complete(path: str, data: Mapping[str, Any]) -> None:
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
     for position, ann in enumerate(data["annotations"]):
         name = f"annotation file '{path}': annotation {ann.get('id', f'at position {position}')}"
-        masked = "segmentation" in ann
-        if masked and not _is_segmentation(ann["segmentation"]):
-            raise ValueError(
-                f"{name} has the segmentation {ann['segmentation']!r:.80}: polygons or RLE needed. "
-                "Correct it, or remove the annotation."
-            )
-        if "bbox" in ann and "area" in ann:
-            continue
-        if masked:
-            ann.update({**_measure(ann["segmentation"], sizes[ann["image_id"]], name), **ann})
-        elif "bbox" in ann:
-            ann["area"] = ann["bbox"][2] * ann["bbox"][3]
-        else:
-            raise ValueError(f"{name} lacks 'bbox' and a 'segmentation' to measure it by.")
-
-
-def _is_segmentation(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "size" in value and "counts" in value
-    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
-
-
-def _measure(segmentation: Any, size: Sequence[int], name: str) -> dict[str, Any]:
-    from pycocotools import mask as rle_tools
-
-    if isinstance(segmentation, list):
-        # pycocotools takes four numbers for a box.
-        polygons = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
-        if not polygons:
-            raise ValueError(
-                f"{name} has no polygon of three points or more to measure 'area' and 'bbox' by: "
-                "polygons or RLE needed."
-            )
-        rle = rle_tools.merge(rle_tools.frPyObjects(polygons, *size))
-    elif isinstance(segmentation["counts"], list):
-        rle = rle_tools.frPyObjects(segmentation, *size)
-    else:
-        rle = segmentation
-    return {"area": float(rle_tools.area(rle)), "bbox": rle_tools.toBbox(rle).tolist()}
+        complete_object(ann, sizes[ann["image_id"]], name)
 
 
 def check_image_name(

@@ -12,13 +12,11 @@ from attnseg.datasets.converters.revvity import convert_revvity
 
 from .published_cells import (
     BOXES,
-    SIZE,
     cell_map,
     coco,
     evaluator_files,
     load,
     write_evican,
-    write_image,
     write_json,
     write_livecell,
     write_revvity,
@@ -37,7 +35,7 @@ def evican(tmp_path):
 
 @pytest.fixture
 def revvity(tmp_path):
-    return write_revvity(tmp_path)
+    return write_revvity(tmp_path / "revvity")
 
 
 def check_split(name, split, root, count=1):
@@ -160,111 +158,30 @@ def test_revvity_with_splits_of_its_own(revvity):
     )
 
 
-def test_nothing_to_convert_is_said(tmp_path):
-    for convert, message in (
-        (convert_livecell, "no livecell_coco_train.json"),
-        (convert_evican, "none of instances_train2019_EVICAN2.json"),
-    ):
-        with pytest.raises(FileNotFoundError, match=message):
-            convert(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"no image \(.bmp"):
-        convert_revvity(tmp_path)
-    write_image(tmp_path / "a.png")
-    with pytest.raises(FileNotFoundError, match="no json below"):
-        convert_revvity(tmp_path)
-    write_json(tmp_path / "livecell_coco_val.json", coco(["a.png"]))
-    with pytest.raises(FileNotFoundError, match="images' does not exist"):
-        convert_livecell(tmp_path, images=tmp_path / "images")
+def test_published_files_of_our_names_are_not_replaced(revvity):
+    path = revvity / "annotations/instances_train.json"
+    (revvity / "annotations").mkdir()
+    (revvity / "annotations.json").rename(path)
+    published = path.read_bytes()
+    link = revvity.parent / "link.json"
+    link.symlink_to(path)
+    for options in ({}, {"ann_file": path}, {"ann_file": link}):
+        with pytest.raises(ValueError, match=r"instances_train.json' is the .*--out FOLDER"):
+            convert_revvity(revvity, **options)
+    assert path.read_bytes() == published
+    lines = convert_revvity(revvity, ann_file=path, out=revvity / "out")
+    assert "8 images" in lines[0]
+    # Our own file is no published one, and not to be converted into itself either.
+    own = revvity / "out/annotations/instances_train.json"
+    with pytest.raises(ValueError, match="is the file to be converted"):
+        convert_revvity(revvity, ann_file=own, out=revvity / "out")
 
 
-def change(root, act):
-    """Change the one json of Revvity by a function."""
-    content = json.loads((root / "annotations.json").read_text())
-    act(content)
-    write_json(root / "annotations.json", content)
-
-
-@pytest.mark.parametrize(
-    ("act", "message"),
-    [
-        (lambda c: c["images"][0].update(file_name="no.png"), r"1 of 10 images .*'no.png'"),
-        (lambda c: c["images"][0].update(width=52, height=70), r"0.png' is 52x70 .*70x52 in"),
-        (lambda c: c["images"].append(c["images"][1]), r"several images have the id \[12\]"),
-        (lambda c: c["images"][0].pop("height"), r"image 11 lacks 'height'"),
-        (lambda c: c["annotations"].clear(), "has no annotation"),
-        (lambda c: c.pop("annotations"), "has no annotations"),
-        (lambda c: c["annotations"][0].update(category_id=7), r"category_id \[7\]"),
-        (lambda c: c["annotations"][0].update(image_id=7), r"image_id \[7\]"),
-        (
-            lambda c: (
-                c["categories"].append({"id": 2, "name": "Debris"}),
-                c["annotations"][0].update(category_id=2),
-            ),
-            r"categories \['debris'\]; expected \('cell',\)",
-        ),
-        (
-            lambda c: c["annotations"][0].update(segmentation={"size": [70, 52], "counts": [3640]}),
-            r"annotation 1100 of image '0.png': its mask is 70x52, the image 52x70",
-        ),
-        (
-            lambda c: c["annotations"][0].update(segmentation={"size": [52, 70], "counts": [5, 5]}),
-            "do not fill the image",
-        ),
-        (
-            lambda c: c["annotations"][0].update(segmentation=[[0, 0, float("nan"), 1, 2, 2]]),
-            "points that are no numbers",
-        ),
-    ],
-)
-def test_bad_annotations_are_named(revvity, act, message):
-    change(revvity, act)
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        convert_revvity(revvity)
-    assert not (revvity / "annotations").exists()
-
-
-def test_errors_of_the_other_form_name_the_published_file(livecell):
-    path = livecell / "annotations/LIVECell/livecell_coco_test.json"
-    content = json.loads(path.read_text())
-    next(iter(content["annotations"].values())).pop("category_id")
-    write_json(path, content)
-    with pytest.raises(ValueError, match=rf"annotation file '{path}': annotation 1100 lacks"):
-        convert_livecell(livecell)
-
-
-def test_objects_without_a_pixel_are_left_out_and_counted(revvity):
-    def act(content):
-        parts = content["annotations"]
-        parts[0]["segmentation"] = [[1, 1, 5, 5]]
-        parts[1]["segmentation"] = {"size": [*SIZE], "counts": [SIZE[0] * SIZE[1]]}
-        parts[2]["bbox"] = [80, 60, 5, 5]
-        parts[3]["segmentation"] = {"size": [*SIZE], "counts": [4, 6, SIZE[0] * SIZE[1] - 10]}
-
-    change(revvity, act)
-    line = convert_revvity(revvity)[0]
-    for text in (
-        "left out: 1 objects without a polygon of three points",
-        "1 objects with an empty mask",
-        "1 objects smaller than a pixel or outside the image",
-    ):
-        assert text in line
-    written = [
-        json.loads((revvity / f"annotations/instances_{split}.json").read_text())
-        for split in ("train", "val")
-    ]
-    parts = [part for content in written for part in content["annotations"]]
-    assert len(parts) == 27
-    (code,) = [p["segmentation"] for p in parts if isinstance(p["segmentation"], dict)]
-    assert isinstance(code["counts"], str)
-
-
-def test_an_image_that_is_there_twice(revvity):
-    write_image(revvity / "copies/0.png")
-    with pytest.raises(ValueError, match="image '0.png' is 2 times below"):
-        convert_revvity(revvity)
-
-
-def test_a_damaged_image(revvity):
-    (revvity / "images/3.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"3.png' cannot be decoded"):
-        convert_revvity(revvity)
+def test_livecell_file_of_our_name_is_not_replaced(livecell):
+    path = livecell / "annotations/instances_train.json"
+    write_json(path, coco(["A172_Phase_train_1_00d00h00m_1.tif"]))
+    published = path.read_bytes()
+    for sources in ({"train": path}, None):
+        with pytest.raises(ValueError, match=r"instances_train.json' .*--out FOLDER"):
+            convert_livecell(livecell, ann_files=sources)
+    assert path.read_bytes() == published

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from attnseg.datasets import LoadImage
 from attnseg.datasets.converters.crops import crop_dense, cut_windows
 from attnseg.datasets.converters.label_map import encode_label_map
-from attnseg.datasets.converters.published import Split
+from attnseg.datasets.converters.split import Split
 
 from .published_cells import REPO, SIZE, coco, load, write_image, write_json
 
@@ -150,3 +150,52 @@ def test_what_cannot_be_cut_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"a.png' is 20x30 .*, but 52x70"):
         crop_dense(tmp_path, tmp_path / "out", max_objects=1, min_side=10)
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_images_of_one_name_are_told_apart(tmp_path):
+    """NeurIPS22-CellSeg has a cell_00001 in both of its folders."""
+    root, out = tmp_path / "set", tmp_path / "crops"
+    levels = {"train": ("a/x.png", 40), "val": ("b/x.png", 80), "test": ("b/x.bmp", 120)}
+    for split, (name, level) in levels.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / name), np.full((*SIZE, 3), level, np.uint8))
+        write_json(root / f"annotations/instances_{split}.json", coco([name]))
+    both = coco(["b/x.png", "b/x.bmp"])
+    write_json(root / "annotations/instances_both.json", both)
+    crop_dense(root, out, max_objects=1, min_side=10)
+    for split, (_, level) in levels.items():
+        content = json.loads((out / f"annotations/instances_{split}.json").read_text())
+        names = {image["file_name"] for image in content["images"]}
+        assert len(names) == len(content["images"]) > 1
+        assert all((cv2.imread(str(out / name)) == level).all() for name in names)
+    content = json.loads((out / "annotations/instances_both.json").read_text())
+    assert len({image["file_name"] for image in content["images"]}) == len(content["images"])
+    write_json(root / "annotations/instances_both.json", coco(["b/x.png", "b/x.png"]))
+    with pytest.raises(ValueError, match=r"instances_both.json' lists the image 'b/x.png' twice"):
+        crop_dense(root, out, max_objects=1, min_side=10)
+
+
+def test_set_whose_images_lie_elsewhere(tmp_path):
+    """As after a conversion with --out."""
+    write_image(tmp_path / "livecell/a.png")
+    write_json(tmp_path / "two/annotations/instances_val.json", coco(["../livecell/a.png"]))
+    crop_dense(tmp_path / "two", tmp_path / "out", max_objects=1, min_side=10)
+    content = json.loads((tmp_path / "out/annotations/instances_val.json").read_text())
+    assert len(content["images"]) > 1
+
+
+def test_a_published_json_in_the_other_folder_is_not_replaced(tmp_path):
+    for folder in ("set", "out"):
+        write_image(tmp_path / folder / "a.png")
+        write_json(tmp_path / folder / "annotations/instances_val.json", coco(["a.png"]))
+    with pytest.raises(ValueError, match=r"out/annotations/instances_val.json' was not written by"):
+        crop_dense(tmp_path / "set", tmp_path / "out")
+
+
+def test_no_json_is_written_before_all_splits_are_cut(tmp_path):
+    write_image(tmp_path / "set/a.png")
+    for split, name in (("train", "a.png"), ("val", "b.png")):
+        write_json(tmp_path / f"set/annotations/instances_{split}.json", coco([name]))
+    with pytest.raises(FileNotFoundError, match="'b.png'"):
+        crop_dense(tmp_path / "set", tmp_path / "out", max_objects=1, min_side=10)
+    assert not (tmp_path / "out/annotations").exists()

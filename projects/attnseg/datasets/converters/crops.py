@@ -1,5 +1,6 @@
 """Images with more objects than a model has queries, cut until none has."""
 
+import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..transforms.decode import BGR, decode_image
 from .files import write_png
 from .image_files import ImageFiles, check_size, relative
 from .panoptic_from_instances import decode_segmentation
-from .published import Split
+from .split import Split, check_targets
 
 Window = tuple[int, int, int, int]
 
@@ -66,14 +67,16 @@ def crop_dense(
 
     The paper of IAUNet prepares "all images to contain a maximum of 100 instances" and does not say
     how; this way is ours. Images that have few enough stay where they are; of others, parts are
-    written to ``out/images``, without loss. An object that is cut is one in each part; a piece
-    smaller than ``min_share`` of it is left out there. Parts are evaluated as images.
+    written to ``out/images/<split>``, without loss; no json is written before all images of all
+    splits are cut. An object that is cut is one in each part; a piece smaller than ``min_share`` of
+    it is left out there. Parts are evaluated as images: :class:`~attnseg.datasets.LoadImage`
+    stretches a part of a deep image by the percentiles of the part, not of the image.
 
     Args:
         root: Folder with ``annotations/instances_*.json``.
         out: Folder to write to, another one; paths in its files are relative to it.
         images: Folder of the images; ``root`` if left out.
-        max_objects: Most objects of an image.
+        max_objects: Most objects of an image, but of parts that ``min_side`` keeps from a cut.
         min_side: As for :func:`cut_windows`.
         min_share: Of the pixels of an object, in [0, 1].
 
@@ -82,7 +85,8 @@ def crop_dense(
 
     Raises:
         FileNotFoundError: If there is no such json, or an image is missing.
-        ValueError: If ``out`` is ``root``, an argument is out of range, or a file is damaged.
+        ValueError: If ``out`` is ``root``, an argument is out of range, a json lists an image
+            twice, a file is damaged, or a json in ``out`` is none of ours.
     """
     root, out = Path(root), Path(out)
     if out.resolve() == root.resolve():
@@ -97,31 +101,56 @@ def crop_dense(
         raise FileNotFoundError(
             f"no instances_*.json in '{root / 'annotations'}': convert the set first."
         )
+    check_targets(out, [path.name for path in sources], sources)
     files = ImageFiles(Path(images or root), out)
-    lines = []
+    made = []
     for path in sources:
         need = ("annotations", "image.file_name", "annotation.segmentation")
         content = read_coco_json(str(path), "instances", need)
         names = [c["name"] for c in sorted(content["categories"], key=lambda c: c["id"])]
-        split = Split()
+        folder = out / "images" / path.stem.removeprefix("instances_")
+        split, cut = Split(), set()
         for image, objects, picture in _images_of(content, path, files):
             boxes = np.array([part["bbox"] for part in objects], float).reshape(-1, 4)
             size = (image["height"], image["width"])
             windows = list(cut_windows(boxes, size, max_objects, min_side))
+            listed = {"file_name": files.relative(picture), "height": size[0], "width": size[1]}
             if len(windows) == 1:
-                listed = {"file_name": files.relative(picture), "height": size[0], "width": size[1]}
                 split.add(listed, objects)
                 continue
-            pixels, colour = decode_image(picture.read_bytes(), str(picture))
-            check_size(picture, pixels.shape[:2], path, size)
-            parts = _cut_objects(objects, size, windows, min_share)
-            for (y, x, height, width), found in zip(windows, parts, strict=True):
-                stem = out / "images" / f"{picture.stem}_y{y}_x{x}"
-                written = _write(stem, pixels[y : y + height, x : x + width], colour)
-                listed = {"file_name": relative(written, out), "height": height, "width": width}
-                split.add(listed, found)
-        lines.append(split.write(out / "annotations" / path.name, names))
-    return lines
+            if listed["file_name"] in cut:
+                raise ValueError(f"'{path}' lists the image '{image['file_name']}' twice.")
+            cut.add(listed["file_name"])
+            stem = folder / _part_name(image["file_name"])
+            for found, part in _cut_image(picture, stem, path, objects, size, windows, min_share):
+                split.add({**part, "file_name": relative(part["file_name"], out)}, found)
+        made.append((out / "annotations" / path.name, split, names))
+    return [split.write(path, names) for path, split, names in made]
+
+
+def _part_name(file_name: str) -> str:
+    """Begin of the names of an image's parts; several folders may have images of its name."""
+    digest = hashlib.sha256(file_name.encode()).hexdigest()[:8]
+    return f"{Path(file_name).stem}-{digest}"
+
+
+def _cut_image(
+    picture: Path,
+    stem: Path,
+    source: Path,
+    objects: Sequence[Mapping[str, Any]],
+    size: tuple[int, int],
+    windows: Sequence[Window],
+    min_share: float,
+) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
+    """Write the parts of an image; the objects of each, and the part as COCO lists images."""
+    pixels, colour = decode_image(picture.read_bytes(), str(picture))
+    check_size(picture, pixels.shape[:2], source, size)
+    parts = _cut_objects(objects, size, windows, min_share)
+    for (y, x, height, width), found in zip(windows, parts, strict=True):
+        begin = stem.with_name(f"{stem.name}_y{y}_x{x}")
+        written = _write(begin, pixels[y : y + height, x : x + width], colour)
+        yield found, {"file_name": written, "height": height, "width": width}
 
 
 def _images_of(

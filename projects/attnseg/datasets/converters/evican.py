@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from .image_files import ImageFiles
+from .image_files import ImageFiles, find_one
 from .published import convert_published
+from .split import check_targets
 
 CLASSES = ("cell", "nucleus")
 # Split in our names: the published name of its json, and of the folder of its images.
@@ -39,18 +40,21 @@ def convert_evican(
     Raises:
         FileNotFoundError: If none of the json files is found, or an image is missing.
         ValueError: Naming the file, if it is damaged, has other classes than ``Cell`` and
-            ``Nucleus``, or an image has another size than it says; then no split is written.
+            ``Nucleus``, an image has another size than it says, a published name stands twice
+            below ``root``, or a file that this package did not write would be replaced; then no
+            split is written.
     """
     root, out = Path(root), Path(out or root)
-    found = {split: _first(root, name) for split, (name, _) in PUBLISHED.items()}
+    found = {split: find_one(root, name) for split, (name, _) in PUBLISHED.items()}
     sources = {split: path for split, path in found.items() if path}
     if not sources:
         names = ", ".join(name for name, _ in PUBLISHED.values())
         raise FileNotFoundError(f"none of {names} is below '{root}': put EVICAN2's files there.")
+    check_targets(out, [f"instances_{split}.json" for split in sources], sources.values())
     indexed: dict[Path, ImageFiles] = {}
     splits = {}
     for split, path in sources.items():
-        folder = _first(root, PUBLISHED[split][1]) or root
+        folder = find_one(root, PUBLISHED[split][1]) or root
         if folder not in indexed:
             indexed[folder] = ImageFiles(folder, out)
         splits[split] = convert_published(path, indexed[folder], CLASSES, merge)
@@ -59,7 +63,3 @@ def convert_evican(
         made.write(out / "annotations" / f"instances_{split}.json", classes)
         for split, made in splits.items()
     ]
-
-
-def _first(root: Path, name: str) -> Path | None:
-    return min(root.rglob(name), default=None)

@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 
 import tifffile
@@ -13,6 +14,8 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 class ImageFiles:
     """Images below a folder, found by the names that an annotation file gives.
 
+    Paths from the folder are taken as they are; only a name that is none is looked for below it.
+
     Published sets differ in whether images lie flat or in folders of their own (LIVECell: one a
     cell type), while their annotations mostly give bare names.
 
@@ -22,7 +25,7 @@ class ImageFiles:
             ``data_root`` of a config; it may be another one than that of the images.
 
     Raises:
-        FileNotFoundError: If the folder does not exist or holds no image.
+        FileNotFoundError: If the folder does not exist.
     """
 
     def __init__(self, folder: Path, root: Path) -> None:
@@ -31,13 +34,17 @@ class ImageFiles:
                 f"image folder '{folder}' does not exist: unpack the set there."
             )
         self.folder, self.root = folder, root
-        self._paths: dict[str, list[Path]] = defaultdict(list)
-        for path in list_images(folder, recursive=True):
-            self._paths[path.name].append(path)
-        if not self._paths:
+
+    @cached_property
+    def _paths(self) -> dict[str, list[Path]]:
+        paths: dict[str, list[Path]] = defaultdict(list)
+        for path in list_images(self.folder, recursive=True):
+            paths[path.name].append(path)
+        if not paths:
             raise FileNotFoundError(
-                f"no image ({', '.join(SUFFIXES)}) below '{folder}': unpack the images there."
+                f"no image ({', '.join(SUFFIXES)}) below '{self.folder}': unpack the images there."
             )
+        return paths
 
     def find(self, name: str) -> Path | None:
         """Find an image by its listed name: a path below ``folder``, or a file name.
@@ -46,6 +53,7 @@ class ImageFiles:
             Its path, or None where there is none.
 
         Raises:
+            FileNotFoundError: If no image at all is below ``folder``.
             ValueError: If several files below ``folder`` have the name.
         """
         if (self.folder / name).is_file():
@@ -76,6 +84,21 @@ def list_images(folder: Path, recursive: bool = False) -> list[Path]:
         for path in paths
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
+
+
+def find_one(root: Path, name: str) -> Path | None:
+    """Find the file or folder of a name anywhere below a folder, or None.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    found = sorted(root.rglob(name))
+    if len(found) > 1:
+        raise ValueError(
+            f"'{name}' is {len(found)} times below '{root}': '{found[0]}' and '{found[1]}'. Leave "
+            "one of them there."
+        )
+    return found[0] if found else None
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .published import Split, convert_published
+from .image_files import ImageFiles, find_one
+from .published import convert_published
+from .split import Split, check_targets
 
 CLASSES = ("cell",)
 SPLITS = ("train", "val", "test")
@@ -40,11 +41,13 @@ def convert_livecell(
 
     Raises:
         FileNotFoundError: If no annotation file is found, or an image is missing.
-        ValueError: Naming the file, if it is damaged, an image has another size than it says, or
-            no image is of the wanted types; then no split is written.
+        ValueError: Naming the file, if it is damaged, an image has another size than it says, no
+            image is of the wanted types, a published name stands twice below ``root``, or a file
+            that this package did not write would be replaced; then no split is written.
     """
     root, out = Path(root), Path(out or root)
     sources = {split: Path(path) for split, path in (ann_files or _find(root)).items()}
+    check_targets(out, [f"instances_{split}.json" for split in sources], sources.values())
     files = ImageFiles(Path(images or root), out)
     wanted = {name.lower() for name in cell_types}
     splits = {split: _convert(path, files, wanted) for split, path in sources.items()}
@@ -55,11 +58,8 @@ def convert_livecell(
 
 
 def _find(root: Path) -> dict[str, Path]:
-    found = {}
-    for split in SPLITS:
-        paths = sorted(root.rglob(f"livecell_coco_{split}.json"))
-        if paths:
-            found[split] = paths[0]
+    paths = {split: find_one(root, f"livecell_coco_{split}.json") for split in SPLITS}
+    found = {split: path for split, path in paths.items() if path}
     if not found:
         raise FileNotFoundError(
             f"no livecell_coco_train.json, _val.json or _test.json below '{root}': put LIVECell's "
@@ -69,16 +69,13 @@ def _find(root: Path) -> dict[str, Path]:
 
 
 def _convert(path: Path, files: ImageFiles, wanted: set[str]) -> Split:
-    seen: set[str] = set()
+    def choose(names: Sequence[str]) -> list[str]:
+        seen = {cell_type(name) for name in names}
+        if wanted - seen:
+            raise ValueError(
+                f"'{path}' has no image of the cell types {sorted(wanted - seen)}; it has "
+                f"{sorted(seen)}, read from the file names up to the first '_'."
+            )
+        return [name for name in names if not wanted or cell_type(name) in wanted]
 
-    def keep(name: str) -> bool:
-        seen.add(cell_type(name))
-        return not wanted or cell_type(name) in wanted
-
-    split = convert_published(path, files, CLASSES, keep=keep)
-    if wanted - seen:
-        raise ValueError(
-            f"'{path}' has no image of the cell types {sorted(wanted - seen)}; it has "
-            f"{sorted(seen)}, read from the file names up to the first '_'."
-        )
-    return split
+    return convert_published(path, files, CLASSES, choose=choose)

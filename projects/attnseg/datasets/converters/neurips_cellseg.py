@@ -11,7 +11,7 @@ from mmengine.utils import track_iter_progress
 from ..transforms.decode import decode_image
 from .image_files import check_size, list_images, read_size, relative
 from .label_map import check_label_map, encode_label_map
-from .published import Split, split_by_seed
+from .split import Split, check_targets, split_by_seed
 
 CLASSES = ("cell",)
 _FOLDERS = {"train": ("Training-labeled", "train"), "val": ("Tuning", "val")}
@@ -46,7 +46,8 @@ def convert_neurips_cellseg(
     Raises:
         FileNotFoundError: If folders are missing, or an image or a label has no partner.
         ValueError: Naming the file, if it cannot be decoded, is no label map, or has another size
-            than its image; then no split is written.
+            than its image, or a file that this package did not write would be replaced; then no
+            split is written.
     """
     root, out = Path(root), Path(out or root)
     folders = {
@@ -57,6 +58,7 @@ def convert_neurips_cellseg(
     pairs = {"train": pair_files(train)}
     if val:
         pairs["val"] = pair_files(val)
+    check_targets(out, [f"instances_{split}.json" for split in _FOLDERS], ())
     splits = {split: _encode(found, out, workers) for split, found in pairs.items()}
     if not val:
         splits = split_by_seed(splits["train"], val_fraction, seed)

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from .image_files import ImageFiles
-from .published import convert_published, split_by_seed
+from .published import convert_published
+from .split import check_targets, is_ours, split_by_seed
 
 CLASSES = ("cell",)
 _SPLIT_WORDS = {
@@ -45,12 +46,15 @@ def convert_revvity(
     Raises:
         FileNotFoundError: If there is no json, or an image is missing.
         ValueError: Naming the file, if it is damaged, has several categories, an image has
-            another size than it says, or the names of several files say no split.
+            another size than it says, the names of several files say no split, or a file that
+            this package did not write would be replaced.
     """
     root, out = Path(root), Path(out or root)
     target = out / "annotations"
+    sources = {"": Path(ann_file)} if ann_file else _find(root)
+    made = ("train", "val") if "" in sources else sources
+    check_targets(out, [f"instances_{split}.json" for split in made], sources.values())
     files = ImageFiles(root, out)
-    sources = {"": Path(ann_file)} if ann_file else _find(root, target)
     splits = {
         split: convert_published(path, files, CLASSES, merge) for split, path in sources.items()
     }
@@ -61,12 +65,11 @@ def convert_revvity(
     ]
 
 
-def _find(root: Path, target: Path) -> dict[str, Path]:
-    own = {target / f"instances_{split}.json" for split in _SPLIT_WORDS.values()}
-    paths = [path for path in sorted(root.rglob("*.json")) if path not in own]
+def _find(root: Path) -> dict[str, Path]:
+    paths = [path for path in sorted(root.rglob("*.json")) if not is_ours(path)]
     if not paths:
         raise FileNotFoundError(
-            f"no json below '{root}', besides what this converter writes: put the annotations of "
+            f"no json below '{root}', besides what attnseg writes: put the annotations of "
             "Revvity-25 there, or name the file: --ann-file FILE."
         )
     if len(paths) == 1:
