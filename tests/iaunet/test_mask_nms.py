@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attnseg.iaunet import mask_nms as module
-from attnseg.iaunet.mask_nms import greedy_keep, intersection_matrix, mask_nms
+from attnseg.iaunet.mask_nms import greedy_keep, intersection_matrix, keep_by_product, mask_nms
 
 
 def pairwise_nms(masks: Tensor, scores: Tensor, labels: Tensor, iou_thr: float) -> list[int]:
@@ -65,17 +64,31 @@ def test_equals_the_pairwise_loop(
     kept = mask_nms(masks, scores, labels, iou_thr)
     assert kept.dtype == torch.int64
     assert kept.tolist() == pairwise_nms(masks, scores, labels, iou_thr)
+    order = scores.sort(descending=True, stable=True).indices
+    assert torch.equal(keep_by_product(masks, order, labels, iou_thr), kept)
 
 
 @pytest.mark.parametrize("radius", [3, 60])
-def test_sparse_and_dense_products_count_exactly(
-    radius: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_product_counts_exactly(radius: int) -> None:
     masks = discs(9, 70, 90, radius, seed=1)
     expected = torch.tensor([[int((a & b).sum()) for b in masks] for a in masks])
-    for share in (0, 1):
-        monkeypatch.setattr(module, "_SPARSE_SHARE", share)
-        assert torch.equal(intersection_matrix(masks), expected.double())
+    assert torch.equal(intersection_matrix(masks), expected.double())
+
+
+def test_an_iou_at_the_threshold_is_no_duplicate() -> None:
+    # 4 of 5 pixels, and boxes and areas that allow no more.
+    masks = torch.zeros(2, 1, 8, dtype=torch.bool)
+    masks[0, 0, :5], masks[1, 0, :4] = True, True
+    for iou_thr, kept in ((0.8, [0, 1]), (0.7999999999999999, [0])):
+        assert mask_nms(masks, torch.tensor([0.9, 0.8]), torch.zeros(2), iou_thr).tolist() == kept
+
+
+def test_masks_that_are_no_block_of_memory() -> None:
+    masks = discs(20, 64, 48, 20, seed=2)
+    scores, labels = torch.rand(20), torch.zeros(20)
+    turned = masks.transpose(1, 2).contiguous().transpose(1, 2)
+    assert not turned.is_contiguous()
+    assert torch.equal(mask_nms(turned, scores, labels, 0.6), mask_nms(masks, scores, labels, 0.6))
 
 
 def test_dense_product_is_exact_beyond_the_range_of_float32_and_of_half_precision() -> None:

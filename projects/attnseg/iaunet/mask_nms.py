@@ -1,12 +1,15 @@
-"""Non-maximum suppression of masks, with all intersections from one matrix product."""
+"""Non-maximum suppression of masks.
+
+An accelerator counts all intersections in one matrix product and decides all candidates at once. A
+CPU goes from the best candidate down and counts pixels of those pairs only whose areas and boxes
+allow an IoU above the threshold: near duplicates, which are few.
+"""
 
 import numpy as np
 import torch
-from scipy import sparse
+from numpy.typing import NDArray
 from torch import Tensor
 
-# Foreground share up to which a sparse product on a CPU beats the dense one.
-_SPARSE_SHARE = 1 / 32
 # Elements of the float copy of the masks that exists at a time: 64 MiB. It also keeps the sums of
 # one product below 2**24, up to which float32 counts exactly.
 _BLOCK = 2**24
@@ -43,6 +46,24 @@ def mask_nms(masks: Tensor, scores: Tensor, labels: Tensor, iou_thr: float) -> T
             f"{tuple(labels.shape)}"
         )
     order = scores.sort(descending=True, stable=True).indices
+    if masks.device.type == "cpu":
+        kept = keep_by_pairs(masks.numpy(), order.numpy(), labels.numpy(), iou_thr)
+        return torch.from_numpy(kept)
+    return keep_by_product(masks, order, labels, iou_thr)
+
+
+def keep_by_product(masks: Tensor, order: Tensor, labels: Tensor, iou_thr: float) -> Tensor:
+    """The suppression of `mask_nms` by one matrix product.
+
+    Args:
+        masks: (n, H, W) bool.
+        order: indices of the masks, best first.
+        labels: (n,).
+        iou_thr: see `mask_nms`.
+
+    Returns:
+        Those of the order that are kept.
+    """
     labels = labels[order]
     inter = intersection_matrix(masks)[order[:, None], order]
     areas = inter.diagonal()
@@ -50,11 +71,37 @@ def mask_nms(masks: Tensor, scores: Tensor, labels: Tensor, iou_thr: float) -> T
     return order[greedy_keep((iou > iou_thr) & (labels[:, None] == labels))]
 
 
+def keep_by_pairs(
+    masks: NDArray[np.bool_], order: NDArray[np.int64], labels: NDArray, iou_thr: float
+) -> NDArray[np.int64]:
+    """What `keep_by_product` gives, with exact counts of near duplicates only.
+
+    Two masks share at most the smaller area and at most the common part of their boxes; the IoU
+    of that many pixels bounds theirs. Rounding keeps the order, so that no pair is missed.
+    """
+    areas = np.array([np.count_nonzero(mask) for mask in masks], dtype=np.int64)
+    first, stop = _bounds(masks)
+    kept = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        low, high = np.maximum(first[best], first[order]), np.minimum(stop[best], stop[order])
+        most = np.minimum((high - low).clip(0).prod(1), np.minimum(areas[best], areas[order]))
+        union = (areas[best] + areas[order] - most).clip(1)
+        near = np.flatnonzero((most / union > iou_thr) & (labels[order] == labels[best]))
+        duplicates = []
+        for i in near:
+            (y1, x1), (y2, x2), other = low[i], high[i], order[i]
+            both = masks[best, y1:y2, x1:x2] & masks[other, y1:y2, x1:x2]
+            shared = np.count_nonzero(both)
+            if shared / max(areas[best] + areas[other] - shared, 1) > iou_thr:
+                duplicates.append(i)
+        order = np.delete(order, duplicates)
+    return np.array(kept, dtype=np.int64)
+
+
 def intersection_matrix(masks: Tensor) -> Tensor:
     """Pixels that each pair of masks shares; the areas stand on the diagonal.
-
-    On a CPU the product is sparse where the masks are small against the image, as cells are: its
-    cost then depends on their pixels, not on the size of the image.
 
     Args:
         masks: (n, H, W) bool.
@@ -63,10 +110,6 @@ def intersection_matrix(masks: Tensor) -> Tensor:
         Exact whole numbers (n, n), float64.
     """
     flat = masks.flatten(1)
-    if flat.device.type == "cpu":
-        pixels = flat.numpy()
-        if np.count_nonzero(pixels) <= _SPARSE_SHARE * pixels.size:
-            return torch.from_numpy(_sparse_product(pixels))
     count, size = flat.shape
     total = torch.zeros(count, count, dtype=torch.float64, device=flat.device)
     # A half-precision result could not count beyond 2048 (fp16) or 256 (bf16).
@@ -100,10 +143,11 @@ def greedy_keep(conflicts: Tensor) -> Tensor:
         keep = decided
 
 
-def _sparse_product(pixels: np.ndarray) -> np.ndarray:
-    count, size = pixels.shape
-    rows, columns = np.divmod(np.flatnonzero(pixels), max(size, 1))
-    starts = np.searchsorted(rows, np.arange(count + 1))
-    ones = np.ones(len(columns), dtype=np.int32)
-    matrix = sparse.csr_matrix((ones, columns, starts), shape=(count, size))
-    return (matrix @ matrix.T).toarray().astype(np.float64)
+def _bounds(masks: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row and column of each mask, and the ones after the last, (n, 2) each."""
+    firsts, stops = [], []
+    for hit in (masks.any(2), masks.any(1)):
+        place = np.arange(hit.shape[1])
+        firsts.append(np.where(hit, place, hit.shape[1]).min(1, initial=hit.shape[1]))
+        stops.append(np.where(hit, place + 1, 0).max(1, initial=0))
+    return np.stack(firsts, axis=1), np.stack(stops, axis=1)
