@@ -1,7 +1,16 @@
 import numpy as np
 from faster_coco_eval import mask as rle_tools
+from hypothesis import given
+from hypothesis import strategies as st
 
-from attnseg.iaunet.mask_crops import crop_mask, cut, encode, paste, shared_matrix
+from attnseg.iaunet.mask_crops import (
+    crop_mask,
+    cut,
+    encode,
+    near_boxes,
+    paste,
+    shared_pairs,
+)
 
 
 def test_crops_of_masks() -> None:
@@ -12,7 +21,12 @@ def test_crops_of_masks() -> None:
     crops = [crop_mask(mask) for mask in masks]
     assert np.array_equal(paste(crops, (19, 23)), masks)
     shared = (masks[:, None] & masks[None]).sum((2, 3))
-    assert np.array_equal(shared_matrix(crops, crops), shared)
+    for second, expected in ((crops, shared), (None, np.triu(shared, 1))):
+        i, j, pixels = shared_pairs(crops, second)
+        assert np.array_equal(np.stack([i, j]), np.nonzero(expected))
+        assert np.array_equal(pixels, expected[i, j])
+    assert [len(values) for values in shared_pairs([])] == [0, 0, 0]
+    assert [len(values) for values in shared_pairs(crops, [])] == [0, 0, 0]
     assert [crop.area for crop in crops] == masks.sum((1, 2)).tolist()
     for crop, mask in zip(crops, masks, strict=True):
         assert encode(crop, (19, 23)) == rle_tools.encode(np.asfortranarray(mask, dtype=np.uint8))
@@ -33,3 +47,22 @@ def test_cut_keeps_what_lies_in_the_rectangle() -> None:
     crop = crop_mask(masks[0, :5, :5], top=4, left=4)
     assert cut(crop, slice(12, 19), slice(0, 23)) is None
     assert cut(crop, slice(0, 2), slice(12, 23)) is None
+
+
+@given(sizes=st.tuples(st.integers(0, 9), st.integers(0, 9)), seed=st.integers(0, 2**16))
+def test_near_boxes_are_those_with_a_common_pixel(sizes: tuple[int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Some boxes are empty, some reach far.
+    starts = [rng.integers(0, 20, (n, 2)) for n in sizes]
+    boxes = [np.hstack([s, s + rng.integers(-2, rng.choice([4, 25]), s.shape)]) for s in starts]
+
+    def pixels(box: np.ndarray) -> set[tuple[int, int]]:
+        return {(y, x) for y in range(box[1], box[3]) for x in range(box[0], box[2])}
+
+    expected = [
+        (i, j)
+        for i, one in enumerate(boxes[0])
+        for j, two in enumerate(boxes[1])
+        if pixels(one) & pixels(two)
+    ]
+    assert list(zip(*(part.tolist() for part in near_boxes(*boxes)), strict=True)) == expected

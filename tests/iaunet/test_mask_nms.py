@@ -1,10 +1,17 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from attnseg.iaunet.mask_nms import greedy_keep, intersection_matrix, keep_by_product, mask_nms
+from attnseg.iaunet.mask_nms import (
+    greedy_keep,
+    intersection_matrix,
+    keep_by_product,
+    keep_greedily,
+    mask_nms,
+)
 
 
 def pairwise_nms(masks: Tensor, scores: Tensor, labels: Tensor, iou_thr: float) -> list[int]:
@@ -131,6 +138,18 @@ def test_a_suppressed_mask_suppresses_nobody() -> None:
 def test_greedy_keep_of_a_long_chain() -> None:
     chain = torch.diag(torch.ones(40, dtype=torch.bool), 1)
     assert greedy_keep(chain).nonzero()[:, 0].tolist() == list(range(0, 41, 2))
+
+
+@given(count=st.integers(0, 12), share=st.floats(0, 1), seed=st.integers(0, 2**16))
+def test_conflicts_as_pairs_give_what_their_matrix_gives(
+    count: int, share: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    conflicts = np.triu(rng.random((count, count)) < share, 1)
+    order = rng.permutation(count)[: rng.integers(0, count, endpoint=True)]
+    square = (conflicts | conflicts.T)[np.ix_(order, order)]
+    expected = order[greedy_keep(torch.from_numpy(square)).numpy()]
+    assert np.array_equal(keep_greedily(order, *np.nonzero(conflicts)), expected)
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -3,11 +3,20 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from faster_coco_eval import mask as rle_tools
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from attnseg.iaunet.stitching import WindowPrediction, stitch, to_instance_data
+from attnseg.iaunet.mask_crops import MaskCrop, shared_pixels
+from attnseg.iaunet.mask_nms import greedy_keep
+from attnseg.iaunet.stitching import (
+    StitchedInstance,
+    WindowPrediction,
+    _suppress,
+    stitch,
+    to_instance_data,
+)
 from tests.iaunet.cells import cut, discs, tissue
 
 
@@ -122,11 +131,87 @@ def test_a_piece_is_joined_with_its_best_partner_only() -> None:
     assert np.array_equal(masks[1], bar(24, 60, 16, 20))
 
 
-def test_classes_are_not_joined() -> None:
+def test_a_cell_with_another_label_in_each_window_gets_the_label_with_more_area_and_score() -> None:
     cell = bar(5, 60)
-    masks, found = stitch_two([cell], [cell], left_labels=[1], right_labels=[2])
-    assert [mask.sum() for mask in masks] == [360, 350]
-    assert [instance.label for instance in found] == [2, 1]
+    # 35 columns on the left, 36 on the right.
+    for left, right, label in ((0.5, 0.5, 2), (0.6, 0.5, 1)):
+        masks, found = stitch_two(
+            [cell],
+            [cell],
+            left_labels=[1],
+            right_labels=[2],
+            left_scores=[left],
+            right_scores=[right],
+        )
+        assert [mask.sum() for mask in masks] == [550]
+        assert [instance.label for instance in found] == [label]
+        assert found[0].score == pytest.approx((35 * left + 36 * right) / 71)
+
+
+def test_a_part_of_the_same_label_goes_first() -> None:
+    # In the common part the nucleus has an IoU of 0.8 with the cell.
+    cell, nucleus = bar(5, 60), bar(25, 50, 10, 18)
+    masks, found = stitch_two(
+        [cell, nucleus], [nucleus, cell], left_labels=[0, 1], right_labels=[1, 0]
+    )
+    assert {(m.tobytes(), f.label) for m, f in zip(masks, found, strict=True)} == {
+        (cell.tobytes(), 0),
+        (nucleus.tobytes(), 1),
+    }
+    # The left window has both labels for the cell, the right one knows the second only.
+    masks, found = stitch_two([cell, cell], [cell], left_labels=[0, 1], right_labels=[1])
+    assert sorted((f.label, int(m.sum())) for m, f in zip(masks, found, strict=True)) == [
+        (0, 350),
+        (1, 550),
+    ]
+
+
+def test_other_labels_need_an_iou_of_a_half() -> None:
+    # The windows share columns 26 to 38, of which the right piece has 4 of 10 rows.
+    for rows, count in ((4, 2), (5, 1)):
+        masks, _ = stitch_two(
+            [bar(5, 40)], [bar(24, 60, 10, 10 + rows)], left_labels=[1], right_labels=[2]
+        )
+        assert len(masks) == count
+
+
+def dense_suppress(
+    objects: list[StitchedInstance | None], seen: list[set[int]], nms_iou: float
+) -> list[StitchedInstance]:
+    """The rules of the suppression on matrices of all pairs."""
+    kept = [(one, windows) for one, windows in zip(objects, seen, strict=True) if one is not None]
+    kept.sort(key=lambda pair: -pair[0].crop.area)
+    for by_score in (False, True):
+        if by_score:
+            kept.sort(key=lambda pair: -pair[0].score)
+        areas = np.array([one.crop.area for one, _ in kept])
+        shared = np.array([[shared_pixels(a.crop, b.crop) for a, _ in kept] for b, _ in kept])
+        together = np.array([[bool(v & w) for _, v in kept] for _, w in kept])
+        labels = np.array([one.label for one, _ in kept])
+        if by_score:
+            conflicts = shared > nms_iou * (areas[:, None] + areas - shared)
+        else:
+            conflicts = (shared > 0.5 * np.minimum(areas[:, None], areas)) & ~together
+        conflicts &= labels[:, None] == labels
+        keep = greedy_keep(torch.from_numpy(conflicts)).numpy()
+        kept = [pair for pair, stays in zip(kept, keep, strict=True) if stays]
+    return [one for one, _ in kept]
+
+
+def test_the_suppression_equals_the_one_on_matrices() -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        objects: list[StitchedInstance | None] = [None]
+        for _ in range(120):
+            place, size = rng.integers(0, 70, 2), rng.integers(1, 25, 2)
+            crop = MaskCrop(*place.tolist(), np.ones(size, dtype=bool))
+            one = StitchedInstance(crop, int(rng.integers(2)), float(rng.integers(9)) / 9)
+            objects += [one, one._replace(score=one.score / 2)] if rng.random() < 0.3 else [one]
+        seen = [set(rng.integers(0, 9, 2).tolist()) for _ in objects]
+        found = _suppress(objects, seen, 0.6)
+        expected = dense_suppress(objects, seen, 0.6)
+        assert 20 < len(expected) < len(objects) - 20
+        assert [id(one) for one in found] == [id(one) for one in expected]
 
 
 def test_duplicates_are_suppressed_over_the_whole_image() -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from faster_coco_eval import mask as rle_tools
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class MaskCrop(NamedTuple):
@@ -104,11 +104,49 @@ def shared_pixels(one: MaskCrop, two: MaskCrop) -> int:
     return int(np.count_nonzero(np.logical_and(*parts)))
 
 
-def shared_matrix(first: Sequence[MaskCrop], second: Sequence[MaskCrop]) -> NDArray[np.int64]:
-    """Pixels that each mask of ``first`` shares with each of ``second``, (n, m)."""
-    boxes, others = (np.array([c.box for c in crops]).reshape(-1, 4) for crops in (first, second))
-    near = (boxes[:, None, :2] < others[None, :, 2:]) & (others[None, :, :2] < boxes[:, None, 2:])
-    shared = np.zeros(near.shape[:2], dtype=np.int64)
-    for i, j in np.argwhere(near.all(2)):
-        shared[i, j] = shared_pixels(first[i], second[j])
-    return shared
+def near_boxes(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of boxes with a common part, by a sweep over x: no matrix of all pairs is built.
+
+    Args:
+        first: (n, 4) whole numbers as x1, y1, x2, y2, the last two exclusive.
+        second: (m, 4).
+
+    Returns:
+        Positions in ``first`` and in ``second``, (k,) each, sorted by the first.
+    """
+    boxes, others = (np.asarray(b, dtype=np.int64).reshape(-1, 4) for b in (first, second))
+    order = np.argsort(others[:, 0], kind="stable")
+    x1, y1, x2, y2 = others[order].T
+    # What starts further left than the widest box ends before the box that is asked for.
+    low = np.searchsorted(x1, boxes[:, 0] - (x2 - x1).max(initial=0), side="right")
+    high = np.searchsorted(x1, boxes[:, 2], side="left")
+    ones, twos = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for i, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        span = slice(low[i], high[i])
+        wide = np.maximum(x1[span], left) < np.minimum(x2[span], right)
+        tall = np.maximum(y1[span], top) < np.minimum(y2[span], bottom)
+        found = order[span][wide & tall]
+        ones.append(np.full(len(found), i))
+        twos.append(np.sort(found))
+    return np.concatenate(ones), np.concatenate(twos)
+
+
+def shared_pairs(
+    first: Sequence[MaskCrop], second: Sequence[MaskCrop] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of masks that share pixels, and how many.
+
+    Args:
+        first: masks of an image.
+        second: masks of the same image; None for pairs i < j within ``first``.
+
+    Returns:
+        Positions in ``first``, positions in ``second``, pixels: (k,) each, sorted by the first.
+    """
+    others = first if second is None else second
+    ones, twos = near_boxes([c.box for c in first], [c.box for c in others])
+    if second is None:
+        ones, twos = ones[ones < twos], twos[ones < twos]
+    pairs = zip(ones.tolist(), twos.tolist(), strict=True)
+    shared = np.array([shared_pixels(first[i], others[j]) for i, j in pairs], dtype=np.int64)
+    return ones[shared > 0], twos[shared > 0], shared[shared > 0]

@@ -5,6 +5,8 @@ CPU goes from the best candidate down and counts pixels of those pairs only whos
 allow an IoU above the threshold: near duplicates, which are few.
 """
 
+from collections import defaultdict
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -141,6 +143,30 @@ def greedy_keep(conflicts: Tensor) -> Tensor:
         if torch.equal(decided, keep):
             return keep
         keep = decided
+
+
+def keep_greedily(
+    order: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """`greedy_keep` for many candidates of which few are in conflict.
+
+    Args:
+        order: candidates, best first.
+        first: one side of each conflict, (k,); candidates beyond the order play no role.
+        second: the other side.
+
+    Returns:
+        Those of the order that are in no conflict with a kept one before them.
+    """
+    rivals = defaultdict(list)
+    for one, two in zip(first.tolist(), second.tolist(), strict=True):
+        rivals[one].append(two)
+        rivals[two].append(one)
+    kept: dict[int, None] = {}
+    for candidate in order.tolist():
+        if not any(rival in kept for rival in rivals[candidate]):
+            kept[candidate] = None
+    return np.array(list(kept), dtype=np.int64)
 
 
 def _bounds(masks: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,10 +7,12 @@ A window sees badly what its border cuts, and every place is seen deep inside by
    place deeper.
 2. Two windows are compared in the part of their overlap that is deeper than 1/8 of it in both.
    There, the connected parts of their pieces are matched, each with its best partner of the same
-   label; an IoU of ``link_iou`` or more says that both pieces belong to one object. Objects are
-   the connected groups of pieces, over as many windows as they span.
+   label; an IoU of ``link_iou`` or more says that both pieces belong to one object. Parts that
+   found nobody of their own label are then matched over all labels, from an IoU of 0.5 on: one
+   cell that two windows class differently. Objects are the connected groups of pieces, over as
+   many windows as they span.
 3. Each pixel of an object is decided by the window that sees it deepest, among those that see the
-   object.
+   object. Where its pieces differ in label, each counts by its area times its score.
 4. An object of which more than half lies in a larger one of the same label that no window has
    seen beside it is a remainder of it and is dropped. Then comes the usual suppression.
 
@@ -35,11 +37,21 @@ from scipy import ndimage
 from scipy.sparse import csgraph, csr_matrix
 from torch import Tensor
 
-from attnseg.iaunet.mask_crops import MaskCrop, crop_mask, cut, encode, paste, shared_matrix
-from attnseg.iaunet.mask_nms import greedy_keep
+from attnseg.iaunet.mask_crops import (
+    MaskCrop,
+    crop_mask,
+    cut,
+    encode,
+    near_boxes,
+    paste,
+    shared_pairs,
+)
+from attnseg.iaunet.mask_nms import keep_greedily
 from attnseg.iaunet.windows import Window, depth_map, inner_part
 
+# Shares of a remainder within a larger object, and of a cell of two labels.
 _COVERED = 0.5
+_LINK_OTHER_LABEL = 0.5
 
 
 class WindowPrediction(NamedTuple):
@@ -91,12 +103,12 @@ def stitch(
         parts: windows that cover the image, as from `windows.window_grid`.
         size: (H, W) of the image.
         overlap: pixels that neighbouring windows share at least.
-        link_iou: least IoU of two parts of one object.
+        link_iou: least IoU of two parts of one object with the same label.
         nms_iou: instances of one class with a higher IoU are duplicates.
 
     Returns:
         Instances, best score first. The score of an object of several pieces is their mean,
-        weighted by their areas.
+        weighted by their areas; its label is that of the largest sum of area times score.
 
     Raises:
         ValueError: if a window does not lie within the image.
@@ -111,10 +123,8 @@ def stitch(
         return []
     groups = _groups(pieces, windows, size, overlap // 8, link_iou)
     objects = [_join([pieces[i] for i in group], windows, size) for group in groups]
-    seen = np.zeros((len(groups), len(windows)), dtype=np.float32)
-    for row, group in zip(seen, groups, strict=True):
-        row[[pieces[i].window for i in group]] = 1
-    return _suppress(objects, seen @ seen.T > 0, nms_iou)
+    seen = [{pieces[i].window for i in group} for group in groups]
+    return _suppress(objects, seen, nms_iou)
 
 
 def to_instance_data(
@@ -183,21 +193,21 @@ def _groups(
         members[piece.window].append(i)
     inner = [inner_part(window, size, margin) for window in windows]
     links: list[tuple[int, int]] = []
-    for b in range(len(windows)):
-        for a in range(b):
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in inner]
+    for a, b in zip(*near_boxes(boxes, boxes), strict=True):
+        if a < b:
             rows, columns = (
                 slice(max(p.start, q.start), min(p.stop, q.stop))
                 for p, q in zip(inner[a], inner[b], strict=True)
             )
-            if rows.start < rows.stop and columns.start < columns.stop:
-                one, two = (
-                    _connected([(i, pieces[i]) for i in members[w]], rows, columns) for w in (a, b)
-                )
-                links += _matches(one, two, link_iou)
+            one, two = (
+                _connected([(i, pieces[i]) for i in members[w]], rows, columns) for w in (a, b)
+            )
+            links += _matches(one, two, link_iou)
     first, second = np.array(links, dtype=np.int64).reshape(-1, 2).T
     graph = csr_matrix((np.ones(len(first)), (first, second)), shape=(len(pieces),) * 2)
-    count, group = csgraph.connected_components(graph, directed=False)
-    return [np.flatnonzero(group == g) for g in range(count)]
+    _, group = csgraph.connected_components(graph, directed=False)
+    return np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
 
 
 def _connected(
@@ -221,16 +231,26 @@ def _matches(
     one: list[tuple[int, int, MaskCrop]], two: list[tuple[int, int, MaskCrop]], link_iou: float
 ) -> list[tuple[int, int]]:
     """Pairs of pieces of which a part is the other's best partner."""
-    if not one or not two:
-        return []
-    shared = shared_matrix([c for *_, c in one], [c for *_, c in two])
-    areas, others = (np.array([c.area for *_, c in parts]) for parts in (one, two))
-    iou = shared / (areas[:, None] + others - shared)
+    i, j, shared = shared_pairs([c for *_, c in one], [c for *_, c in two])
+    areas, others = (np.array([c.area for *_, c in parts], dtype=int) for parts in (one, two))
+    iou = shared / (areas[i] + others[j] - shared)
     labels, other_labels = (np.array([label for _, label, _ in parts]) for parts in (one, two))
-    iou[labels[:, None] != other_labels] = 0
-    best = (iou >= iou.max(1, keepdims=True)) & (iou >= iou.max(0, keepdims=True))
-    best &= (iou >= link_iou) & (iou > 0)
-    return [(one[i][0], two[j][0]) for i, j in np.argwhere(best)]
+    same = np.equal(labels[i], other_labels[j])
+    linked = _mutual_best(i, j, np.where(same, iou, 0)) & same & (iou >= link_iou)
+    free = ~np.isin(i, i[linked]) & ~np.isin(j, j[linked]) & ~same
+    iou = np.where(free, iou, 0)
+    linked |= _mutual_best(i, j, iou) & free & (iou >= _LINK_OTHER_LABEL)
+    return [(one[a][0], two[b][0]) for a, b in zip(i[linked], j[linked], strict=True)]
+
+
+def _mutual_best(i: NDArray[np.int64], j: NDArray[np.int64], values: NDArray) -> NDArray[np.bool_]:
+    """Which pairs (i, j) have the highest value of all pairs of i and of all of j."""
+    best = np.ones(len(values), dtype=bool)
+    for side in (i, j):
+        highest = np.zeros(side.max(initial=-1) + 1)
+        np.maximum.at(highest, side, values)
+        best &= values >= highest[side]
+    return best
 
 
 def _join(
@@ -238,6 +258,9 @@ def _join(
 ) -> StitchedInstance | None:
     areas = [piece.crop.area for piece in pieces]
     score = float(np.average([piece.score for piece in pieces], weights=areas))
+    votes: dict[int, float] = {}
+    for piece, area in zip(pieces, areas, strict=True):
+        votes[piece.label] = votes.get(piece.label, 0) + area * piece.score
     boxes = np.array([piece.crop.box for piece in pieces])
     x1, y1 = boxes[:, :2].min(0).tolist()
     x2, y2 = boxes[:, 2:].max(0).tolist()
@@ -255,29 +278,22 @@ def _join(
         mask[deeper] = own[deeper]
         deepest[deeper] = depth[deeper]
     crop = crop_mask(mask, y1, x1)
-    return None if crop is None else StitchedInstance(crop, pieces[0].label, score)
+    return None if crop is None else StitchedInstance(crop, max(votes, key=votes.get), score)
 
 
 def _suppress(
-    objects: list[StitchedInstance | None], together: NDArray[np.bool_], nms_iou: float
+    objects: list[StitchedInstance | None], seen: list[set[int]], nms_iou: float
 ) -> list[StitchedInstance]:
-    present = [i for i, one in enumerate(objects) if one is not None]
-    found = [objects[i] for i in present]
-    shared = shared_matrix([o.crop for o in found], [o.crop for o in found])
-    areas = shared.diagonal()
-    labels = np.array([o.label for o in found])
-    same = labels[:, None] == labels
-    covered = shared > _COVERED * np.minimum(areas[:, None], areas)
-    order = np.argsort(-areas, kind="stable")
-    order = order[
-        _keep((covered & same & ~together[np.ix_(present, present)])[np.ix_(order, order)])
-    ]
-    scores = np.array([found[i].score for i in order])
-    order = order[np.argsort(-scores, kind="stable")]
-    duplicate = shared > nms_iou * (areas[:, None] + areas - shared)
-    order = order[_keep((duplicate & same)[np.ix_(order, order)])]
-    return [found[i] for i in order]
-
-
-def _keep(conflicts: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return greedy_keep(torch.from_numpy(conflicts)).numpy()
+    found = [(one, windows) for one, windows in zip(objects, seen, strict=True) if one is not None]
+    i, j, shared = shared_pairs([one.crop for one, _ in found])
+    labels = np.array([one.label for one, _ in found], dtype=np.int64)
+    i, j, shared = (values[labels[i] == labels[j]] for values in (i, j, shared))
+    areas = np.array([one.crop.area for one, _ in found], dtype=np.int64)
+    covered = shared > _COVERED * np.minimum(areas[i], areas[j])
+    for k in np.flatnonzero(covered):
+        covered[k] = found[i[k]][1].isdisjoint(found[j[k]][1])
+    order = keep_greedily(np.argsort(-areas, kind="stable"), i[covered], j[covered])
+    scores = np.array([one.score for one, _ in found])
+    order = order[np.argsort(-scores[order], kind="stable")]
+    duplicate = shared > nms_iou * (areas[i] + areas[j] - shared)
+    return [found[k][0] for k in keep_greedily(order, i[duplicate], j[duplicate])]
