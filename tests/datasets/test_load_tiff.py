@@ -1,11 +1,15 @@
 """attnseg.LoadImage on TIFF: axes, planes, compression, series."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from attnseg.datasets import LoadImage
+from attnseg.datasets.converters.image_files import read_size
 from attnseg.datasets.transforms import decode
 from attnseg.datasets.transforms.image import stretch
 
@@ -67,6 +71,78 @@ def test_white_is_zero_is_turned_round(tmp_path):
     image = RNG.integers(0, 255, (9, 9), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="miniswhite")
     np.testing.assert_array_equal(load(tmp_path / "a.tif", channels=1)[..., 0], 255 - image)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("labels", [True, False])
+def test_white_is_zero_with_lzw_and_in_labels(kind, labels):
+    """As without compression; numbers of objects are given as stored."""
+    image = RNG.integers(0, 200, (9, 10)).astype(kind)
+    plain, lzw = io.BytesIO(), io.BytesIO()
+    tifffile.imwrite(plain, image, photometric="miniswhite")
+    # Pillow turns 8-bit values round on writing.
+    given = 255 - image if kind == np.uint8 else image
+    Image.fromarray(given).save(lzw, "TIFF", compression="tiff_lzw", tiffinfo={262: 0})
+    expected = image if labels else np.iinfo(kind).max - image
+    for file in (plain, lzw):
+        found = decode.decode_image(file.getvalue(), "a.tif", labels=labels)
+        np.testing.assert_array_equal(found.img[..., 0], expected)
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_alpha_is_what_the_file_calls_so_whatever_its_name(tmp_path, extra, name):
+    image = RNG.integers(0, 255, (9, 8, 4), np.uint8)
+    tifffile.imwrite(tmp_path / name, image, photometric="rgb", extrasamples=[extra])
+    found = load(tmp_path / name, channels=None)
+    expected = image[..., [2, 1, 0, 3] if extra == "unspecified" else [2, 1, 0]]
+    np.testing.assert_array_equal(found, expected)
+
+
+def damaged_files():
+    """Name and bytes of whole files of several writers."""
+    image = RNG.integers(0, 255, (20, 21), np.uint8)
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", None):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "TIFF", compression=compression)
+        yield str(compression), buffer.getvalue()
+    for options in ({"ome": True}, {"imagej": True}, {"compression": "zlib"}):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, image, **options)
+        yield str(options), buffer.getvalue()
+    yield "magic", b"II*\0no tiff"
+
+
+@pytest.mark.parametrize(("name", "data"), [pytest.param(*f, id=f[0]) for f in damaged_files()])
+def test_half_copied_files_are_named(tmp_path, name, data):
+    path = tmp_path / "a.tif"
+    for length in (0, 3, 4, 6, 8, 9, len(data) // 2):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"a\.tif' cannot be decoded"):
+            load(path)
+        if length < 10:  # later on, a header is whole
+            with pytest.raises(ValueError, match=r"a\.tif' cannot be decoded"):
+                read_size(path)
+
+
+def test_reason_of_the_decoder_stands_before_the_advice(tmp_path, monkeypatch):
+    Image.fromarray(RNG.integers(0, 255, (40, 41), np.uint8)).save(
+        tmp_path / "a.tif", compression="tiff_lzw"
+    )
+    monkeypatch.setattr(cv2, "imdecodemulti", lambda *_: (False, ()))
+    with pytest.raises(ValueError, match=r"damaged or no image \(.*; if the file is whole, its"):
+        load(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("suffix", "write"), [(".png", tifffile.imwrite), (".tif", None)])
+def test_size_is_read_by_the_bytes_not_the_name(tmp_path, suffix, write):
+    path = tmp_path / f"a{suffix}"
+    image = np.zeros((5, 3, 4), np.uint8)
+    if write:
+        write(path, image, photometric="minisblack")
+    else:
+        path.write_bytes(cv2.imencode(".png", image[0])[1].tobytes())
+    assert read_size(path) == load(path, channels=None).shape[:2] == (3, 4)
 
 
 def test_first_of_several_series_is_taken_and_said_once(tmp_path, monkeypatch):

@@ -261,3 +261,58 @@ def test_missing_and_unsafe_files_are_named(tmp_path):
     torch.save(ImgDataPreprocessor(), tmp_path / "code.pth")
     with pytest.raises(RuntimeError, match=r"code\.pth: not a plain weights file"):
         initialize(Ours(1), init_cfg(tmp_path / "code.pth"))
+
+
+class Tokens(nn.Module):
+    """Parameters of more than two dimensions in front of the first convolution, as in ViT."""
+
+    def __init__(self, channels, tokens, stem=nn.Conv2d):
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.zeros(1, tokens, 4))
+        self.patch = stem(channels, 4, 2)
+        self.table = nn.Parameter(torch.zeros(2, tokens, 3))
+
+
+def test_positions_are_no_first_layer(tmp_path, logged):
+    old = Tokens(3, 5)
+    torch.save(old.state_dict(), tmp_path / "a.pth")
+    new = Tokens(2, 7)
+    initialize(new, init_cfg(tmp_path / "a.pth"))
+    torch.testing.assert_close(new.patch.weight, adapt_input_channels(old.patch.weight, 2))
+    (warned,) = [message for level, message in logged if level == logging.WARNING]
+    assert "2 of another shape, not loaded: pos_embed (1, 5, 4) in the file" in warned
+
+
+def test_transposed_and_grouped_convolutions_are_not_adapted(tmp_path):
+    for stem in (nn.ConvTranspose2d, lambda c, *_: nn.Conv2d(8, 8, 1, groups=2 ** (c - 1))):
+        old, new = Tokens(3, 5, stem), Tokens(2, 5, stem)
+        before = new.patch.weight.clone()
+        torch.save(old.state_dict(), tmp_path / "a.pth")
+        initialize(new, init_cfg(tmp_path / "a.pth"))
+        torch.testing.assert_close(new.patch.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *[({"converter": name}, "is no function") for name in ("no.such.f", "torch.nothing", "x")],
+        ({"converter": "torch.pi"}, "is no function"),
+        ({"module": "neck"}, "is no submodule of Ours; its children are stem, body"),
+    ],
+)
+def test_wrong_names_of_code_are_named(tmp_path, options, message):
+    torch.save(Ours(3).state_dict(), tmp_path / "a.pth")
+    ((key, value),) = options.items()
+    with pytest.raises(ValueError, match=rf"a\.pth: .*{key}='{value}'\) {message}"):
+        initialize(Ours(1), init_cfg(tmp_path / "a.pth", **options))
+
+
+def test_numbers_beside_flat_weights_are_passed_over(tmp_path):
+    old = Ours(3)
+    torch.save({**old.state_dict(), "epoch": 7}, tmp_path / "a.pth")
+    new = Ours(3, init_cfg(tmp_path / "a.pth"))
+    new.init_weights()
+    torch.testing.assert_close(new.stem.conv.weight, old.stem.conv.weight)
+    torch.save({"weights": dict(old.state_dict()), "epoch": 7}, tmp_path / "b.pth")
+    with pytest.raises(RuntimeError, match="holds no weights: its keys are epoch, weights;"):
+        initialize(Ours(3), init_cfg(tmp_path / "b.pth"))

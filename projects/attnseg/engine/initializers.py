@@ -1,7 +1,7 @@
 """Pretrained weights for backbones whose images have other channels than those they learned."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from attnseg.compat import setup_env
 from attnseg.registry import WEIGHT_INITIALIZERS
 
 _SHOWN = 8
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # Classifiers on top of backbones; a backbone without them is complete.
 _CLASSIFIERS = ("fc.", "head.", "classifier.")
 
@@ -25,10 +26,10 @@ class AdaptedPretrained:
     """Load local pretrained weights, with the first convolution adapted to the channels.
 
     ``init_cfg=dict(type='attnseg.AdaptedPretrained', checkpoint='r50.pth')`` in a backbone. The
-    first convolution of the model is adapted if its input channels, and those of no other layer,
-    are not those of the file: see :func:`adapt_input_channels`. Everything else that does not fit
-    keeps its initial value and is logged with name and shape; a classifier on top (``fc.*``,
-    ``head.*``) is dropped.
+    first convolution of the model is adapted if its input channels, and those of no other
+    convolution, are not those of the file: see :func:`adapt_input_channels`. Everything else that
+    does not fit keeps its initial value and is logged with name and shape; a classifier on top
+    (``fc.*``, ``head.*``) is dropped.
 
     As mmengine's ``Pretrained``, this has the last word over the initialisation of submodules;
     in a list of several, write it last. A backbone that reads ``init_cfg.checkpoint`` itself
@@ -41,12 +42,12 @@ class AdaptedPretrained:
         prefix: Use the weights whose names begin so, without it: ``'backbone.'`` for the backbone
             of a detector's checkpoint.
         module: Dotted name of the submodule to load into, instead of the module itself.
-        converter: Full name of a function that renames the weights beforehand, for example
+        converter: Full name of a function of the dict of weights that renames them, such as
             ``'mmdet.models.backbones.swin.swin_converter'`` for the authors' own Swin files (its
             names then begin with ``'backbone.'``: give the prefix too).
 
     Raises:
-        ValueError: ``checkpoint`` is an address.
+        ValueError: ``checkpoint`` is an address, or there is no such ``module`` or ``converter``.
         FileNotFoundError: There is no such file.
         RuntimeError: The file is damaged or holds no plain weights, no weight has the prefix, no
             weight fits, or several weights differ in their input channels; names the file.
@@ -71,15 +72,39 @@ class AdaptedPretrained:
 
     def __call__(self, module: nn.Module) -> None:
         """Load into the module; initialise its children before, so that they cannot undo it."""
+        target = self._target(module)
         weights = self._read()
         _initialize_children(module)
-        target = module.get_submodule(self.module) if self.module else module
-        fitting, report = self._fit(target.state_dict(), weights, type(target).__name__)
+        fitting, report = self._fit(target, weights)
         target.load_state_dict(fitting, strict=False)
         for level, line in report:
             print_log(f"{self.checkpoint}: {line}", "current", level)
         if hasattr(module, "_params_init_info"):
             update_init_info(module, f"{type(self).__name__}: load from {self.checkpoint}")
+
+    def _target(self, module: nn.Module) -> nn.Module:
+        try:
+            return module.get_submodule(self.module or "")
+        except AttributeError as error:
+            names = ", ".join(name for name, _ in module.named_children()) or "none"
+            raise ValueError(
+                f"{self.checkpoint}: AdaptedPretrained(module={self.module!r}) is no submodule of "
+                f"{type(module).__name__}; its children are {names}. Correct module, or leave it "
+                "out to load into the module itself."
+            ) from error
+
+    def _converter(self) -> Callable[[dict[str, Tensor]], Mapping[str, Tensor]]:
+        try:
+            found = get_object_from_string(self.converter)
+        except (ImportError, AttributeError, ValueError):
+            found = None
+        if not callable(found):
+            raise ValueError(
+                f"{self.checkpoint}: AdaptedPretrained(converter={self.converter!r}) is no "
+                "function: give its full name with its module, such as "
+                "'mmdet.models.backbones.swin.swin_converter'."
+            )
+        return found
 
     def _read(self) -> dict[str, Tensor]:
         setup_env()
@@ -91,13 +116,14 @@ class AdaptedPretrained:
                 found = found[key]
         weights = _tensors(found)
         if not weights:
+            keys = f": its keys are {_beginnings(found)}" if isinstance(found, Mapping) else ""
             raise RuntimeError(
-                f"{self.checkpoint}: holds no weights; expected a dict of tensors, or one under "
-                "'state_dict' or 'model'."
+                f"{self.checkpoint}: holds no weights{keys}; expected a dict of tensors, or one "
+                "under 'state_dict' or 'model'."
             )
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
         if self.converter:
-            weights = dict(get_object_from_string(self.converter)(weights))
+            weights = dict(self._converter()(weights))
         if not self.prefix:
             return weights
         begin = self.prefix.rstrip(".") + "."
@@ -110,13 +136,19 @@ class AdaptedPretrained:
         return chosen
 
     def _fit(
-        self, expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], name: str
+        self, target: nn.Module, weights: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], list[tuple[int, str]]]:
         """Weights that fit the target, the first convolution adapted, and what to log."""
+        expected, name = target.state_dict(), type(target).__name__
+        convolutions = _convolutions(target)
         shared = [key for key in expected if key in weights]
         fitting = {k: weights[k] for k in shared if weights[k].shape == expected[k].shape}
         others = [key for key in shared if key not in fitting]
-        first = [key for key in others if _differs_in_inputs(expected[key], weights[key])]
+        first = [
+            key
+            for key in others
+            if key in convolutions and _differs_in_inputs(expected[key], weights[key])
+        ]
         if len(first) > 1:
             raise RuntimeError(
                 f"{self.checkpoint}: {len(first)} weights of {name} differ in their input "
@@ -124,7 +156,7 @@ class AdaptedPretrained:
                 "Use weights of the same architecture."
             )
         # A later layer of other inputs (more coordinates, say) is no matter of image channels.
-        if first != [key for key, value in expected.items() if value.ndim > 2][:1]:
+        if first != convolutions[:1]:
             first = []
         if not fitting and not first:
             raise RuntimeError(
@@ -178,9 +210,22 @@ def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
     return (new + rest / channels).to(weight.dtype)
 
 
+def _convolutions(module: nn.Module) -> list[str]:
+    """Names of the kernels (out, in, ...) that see all channels of their input, in order.
+
+    Other parameters of three dimensions and more (positions, tokens, tables of windows) are no
+    matter of channels.
+    """
+    return [
+        f"{name}.weight".removeprefix(".")
+        for name, part in module.named_modules()
+        if isinstance(part, _CONVOLUTIONS) and part.groups == 1
+    ]
+
+
 def _differs_in_inputs(expected: Tensor, given: Tensor) -> bool:
     one, other = list(expected.shape), list(given.shape)
-    return len(one) == len(other) > 2 and one[:1] + one[2:] == other[:1] + other[2:]
+    return len(one) == len(other) and one[:1] + one[2:] == other[:1] + other[2:]
 
 
 def _initialize_children(module: nn.Module) -> None:
@@ -201,8 +246,10 @@ def _initialize_children(module: nn.Module) -> None:
 
 
 def _tensors(found: Any) -> dict[str, Tensor]:
-    good = isinstance(found, Mapping) and all(isinstance(v, Tensor) for v in found.values())
-    return dict(found) if good else {}
+    """The weights of a file; a flat one may have numbers among them, such as the epoch."""
+    if not isinstance(found, Mapping) or any(isinstance(v, Mapping) for v in found.values()):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, Tensor)}
 
 
 def _shapes(
@@ -216,6 +263,6 @@ def _shapes(
     return ", ".join(parts) + (", ..." if len(keys) > _SHOWN else "")
 
 
-def _beginnings(weights: Mapping[str, Tensor]) -> str:
-    found = sorted({key.split(".")[0] + "." for key in weights})
+def _beginnings(weights: Mapping[str, Any]) -> str:
+    found = sorted({str(key).split(".")[0] + "." * ("." in str(key)) for key in weights})
     return ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

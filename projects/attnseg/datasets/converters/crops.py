@@ -144,12 +144,12 @@ def _cut_image(
     min_share: float,
 ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
     """Write the parts of an image; the objects of each, and the part as COCO lists images."""
-    pixels, colour = decode_image(picture.read_bytes(), str(picture))
+    pixels, colour, alpha = decode_image(picture.read_bytes(), str(picture))
     check_size(picture, pixels.shape[:2], source, size)
     parts = _cut_objects(objects, size, windows, min_share)
     for (y, x, height, width), found in zip(windows, parts, strict=True):
         begin = stem.with_name(f"{stem.name}_y{y}_x{x}")
-        written = _write(begin, pixels[y : y + height, x : x + width], colour)
+        written = _write(begin, pixels[y : y + height, x : x + width], colour, alpha)
         yield found, {"file_name": written, "height": height, "width": width}
 
 
@@ -198,9 +198,10 @@ def _cut_objects(
     return parts
 
 
-def _write(stem: Path, pixels: NDArray[Any], colour: bool) -> Path:
+def _write(stem: Path, pixels: NDArray[Any], colour: bool, alpha: bool) -> Path:
     """Write as PNG what PNG can hold, and other channels and types as TIFF."""
-    plain = colour or pixels.shape[2] == 1
+    channels = pixels.shape[2]
+    plain = channels == 1 or (colour and (channels == 3 or alpha))
     if plain and pixels.dtype in (np.uint8, np.uint16):
         path = stem.with_name(f"{stem.name}.png")
         write_png(path, pixels)
@@ -208,8 +209,9 @@ def _write(stem: Path, pixels: NDArray[Any], colour: bool) -> Path:
     path = stem.with_name(f"{stem.name}.tif")
     buffer = io.BytesIO()
     if colour:
-        pixels = pixels[..., BGR[: pixels.shape[2]]]
-        tifffile.imwrite(buffer, pixels, photometric="rgb")
+        extra = ["unassalpha" if alpha else "unspecified"] if channels == 4 else None
+        ordered = pixels[..., BGR[:channels]]
+        tifffile.imwrite(buffer, ordered, photometric="rgb", extrasamples=extra)
     else:
         pages = np.moveaxis(pixels, 2, 0)
         tifffile.imwrite(buffer, pages, photometric="minisblack", metadata=None)

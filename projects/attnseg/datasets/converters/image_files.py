@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from ..transforms.decode import is_tiff
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
@@ -110,19 +112,15 @@ def read_size(path: Path) -> tuple[int, int]:
         ValueError: Naming the file, if it is damaged or no image.
     """
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
+        with path.open("rb") as file:
+            tiff = is_tiff(file.read(4))
+        if tiff:
             with tifffile.TiffFile(path) as file:
                 series = file.series[0]
                 return tuple(int(series.shape[series.axes.index(axis)]) for axis in "YX")
         with Image.open(path) as header:
             return header.height, header.width
-    except (
-        UnidentifiedImageError,
-        tifffile.TiffFileError,
-        OSError,
-        ValueError,
-        IndexError,
-    ) as error:
+    except Exception as error:  # Decoders fail at damaged bytes in more ways than a list can name.
         raise ValueError(
             f"image '{path}' cannot be decoded: it is damaged or no image ({error}). Restore the "
             "file."

@@ -124,7 +124,8 @@ def encode_pair(pair: Pair) -> tuple[tuple[int, int], list[dict[str, Any]]]:
     image, label = pair
     size = read_size(image)
     check_size(image, size, label, read_size(label))
-    ids = check_label_map(decode_image(label.read_bytes(), str(label))[0], str(label))
+    stored = decode_image(label.read_bytes(), str(label), labels=True).img
+    ids = check_label_map(stored, str(label))
     return size, [{**part, "category_id": 1} for part in encode_label_map(ids)[1]]
 
 

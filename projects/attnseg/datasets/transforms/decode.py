@@ -2,7 +2,7 @@
 
 import io
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from numpy.typing import NDArray
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _STACKS = {"Z": "z-planes", "T": "time points"}
 _SAID: set[str] = set()
@@ -19,7 +20,27 @@ BGR = (2, 1, 0, 3)  # RGBA to BGRA and back
 Stack = str | int | None
 
 
-def decode_image(data: bytes, path: str, stack: Stack = None) -> tuple[NDArray[Any], bool]:
+class Decoded(NamedTuple):
+    """An image as its file has it.
+
+    Attributes:
+        img: (H, W, C).
+        colour: Whether it is in BGR, with a fourth channel last if it has one; otherwise channels
+            stand in the order of the file.
+        alpha: Whether the fourth channel of a colour image is its alpha.
+    """
+
+    img: NDArray[Any]
+    colour: bool
+    alpha: bool
+
+
+def is_tiff(data: bytes) -> bool:
+    """Say whether the first four bytes or more of a file are those of a TIFF, whatever its name."""
+    return data[:4] in _TIFF_MAGIC
+
+
+def decode_image(data: bytes, path: str, stack: Stack = None, labels: bool = False) -> Decoded:
     """Decode the bytes of an image file, in the depth of the file.
 
     Args:
@@ -27,10 +48,8 @@ def decode_image(data: bytes, path: str, stack: Stack = None) -> tuple[NDArray[A
         path: Name for messages; nothing is opened.
         stack: What becomes of planes of a z-stack or time series, as for
             :class:`~attnseg.datasets.transforms.image.LoadImage`.
-
-    Returns:
-        Image (H, W, C), and whether it is colour: then in BGR, with alpha last if it has one;
-        otherwise channels stand in the order of the file.
+        labels: Values are numbers of objects: they are given as stored, also where the file says
+            that 0 is white.
 
     Raises:
         ValueError: Naming the file, if the bytes are no whole image, or it is a stack of several
@@ -38,18 +57,20 @@ def decode_image(data: bytes, path: str, stack: Stack = None) -> tuple[NDArray[A
     """
     axes, bgr = "YXS", True
     try:
-        if data[:4] in _TIFF_MAGIC:
-            img, axes, colour, bgr = _decode_tiff(data, path)
+        if is_tiff(data):
+            img, axes, colour, alpha, bgr = _decode_tiff(data, path, labels)
         else:
             img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-            colour = img is not None and img.ndim == 3
-    except (cv2.error, tifffile.TiffFileError, ValueError) as error:
-        raise _cannot_decode(data, path, f" ({error})") from error
+            colour = alpha = img is not None and img.ndim == 3
+    except Exception as error:  # Decoders fail at damaged bytes in more ways than a list can name.
+        reason = str(error) or type(error).__name__
+        raise _cannot_decode(data, path, f" ({reason})") from error
     if img is None:
         raise _cannot_decode(data, path)
     img = _merge_axes(img, axes, stack, path)
     colour = colour and img.shape[2] in (3, 4)
-    return (img if bgr or not colour else img[..., BGR[: img.shape[2]]]), colour
+    img = img if bgr or not colour else img[..., BGR[: img.shape[2]]]
+    return Decoded(img, colour, colour and alpha and img.shape[2] == 4)
 
 
 def _cannot_decode(data: bytes, path: str, reason: str = "") -> ValueError:
@@ -60,8 +81,10 @@ def _cannot_decode(data: bytes, path: str, reason: str = "") -> ValueError:
     )
 
 
-def _decode_tiff(data: bytes, path: str) -> tuple[NDArray[Any], str, bool, bool]:
-    """Pixels of the first series, its axes, whether it is colour, and whether that is BGR."""
+def _decode_tiff(
+    data: bytes, path: str, labels: bool
+) -> tuple[NDArray[Any], str, bool, bool, bool]:
+    """Pixels of the first series, its axes, whether it is colour, has alpha, and is BGR."""
     # OpenCV reads only the first page, and at most 4 channels, of which it silently drops some.
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         series = file.series[0]
@@ -72,20 +95,24 @@ def _decode_tiff(data: bytes, path: str) -> tuple[NDArray[Any], str, bool, bool]
                 f"image '{path}' holds {len(file.series)} series: the first ({size}, axes "
                 f"{series.axes}) is read, here and in all files like it.",
             )
-        photometric = file.pages[0].photometric
-        colour = photometric in _COLOUR
+        page = file.pages[0]
+        colour, bgr = page.photometric in _COLOUR, False
+        alpha = any(extra in _ALPHA for extra in page.extrasamples)
+        white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         try:
             img = series.asarray()
-        except ValueError:
+        except ValueError as error:
             # Without its optional codecs tifffile cannot read LZW, which OpenCV can.
-            return _decode_pages(data, series), series.axes, colour, True
+            img, bgr = _decode_pages(data, series, error), True
+            if white and img.dtype == np.uint8:  # OpenCV has turned these round, and no others
+                img = np.iinfo(img.dtype).max - img
     # Bilevel files are left alone: tifffile itself writes them with this tag, not inverted.
-    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and img.dtype in (np.uint8, np.uint16):
+    if white and not labels and img.dtype in (np.uint8, np.uint16):
         img = np.iinfo(img.dtype).max - img
-    return img, series.axes, colour, False
+    return img, series.axes, colour, alpha, bgr
 
 
-def _decode_pages(data: bytes, series: tifffile.TiffPageSeries) -> NDArray[Any]:
+def _decode_pages(data: bytes, series: tifffile.TiffPageSeries, first: ValueError) -> NDArray[Any]:
     whole, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     numbers = [page.index for page in series.pages if page is not None]
     if whole and max(numbers) < len(pages):
@@ -94,7 +121,10 @@ def _decode_pages(data: bytes, series: tifffile.TiffPageSeries) -> NDArray[Any]:
         planar = series.axes.endswith("SYX") and series.keyframe.samplesperpixel > 1
         if sum(page.size for page in chosen) == np.prod(series.shape) and not planar:
             return np.stack(chosen).reshape(series.shape)
-    raise ValueError("this compression with these channels needs: pip install imagecodecs")
+    raise ValueError(
+        f"{first}; if the file is whole, its compression with these channels needs: pip install "
+        "imagecodecs"
+    ) from first
 
 
 def _say_once(kind: str, message: str) -> None:

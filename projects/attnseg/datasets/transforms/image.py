@@ -28,7 +28,8 @@ class LoadImage(BaseTransform):
 
     Args:
         channels: Channels of the result. 3 repeats gray and drops alpha; 1 turns colour to gray;
-            another number must be what the file has; None keeps what the file has, but alpha.
+            another number must be what the file has; None keeps what the file has, but alpha (in
+            TIFF the fourth channel of colours that the file calls alpha).
         percentiles: Low and high, in percent, that become 0 and 255 in deep images.
         per_channel: Stretch each channel by its own percentiles (fluorescence channels) rather
             than all by the same (colour).
@@ -95,11 +96,11 @@ class LoadImage(BaseTransform):
                 f"image '{path}' does not exist: the annotations name it, but it is not in the "
                 "image folder (config keys data_root and data_prefix)."
             ) from error
-        img, colour = decode_image(data, path, self.stack)
+        img, colour, alpha = decode_image(data, path, self.stack)
         if self.select is None and self.channels == 1 and colour:
             img, plan = to_gray(img), [0]
         else:
-            plan = self._plan(img.shape[2], colour, path)
+            plan = self._plan(img.shape[2], colour, alpha, path)
         used = sorted({i for i in plan if i is not None})
         if used != list(range(img.shape[2])):
             img = img[..., used]
@@ -114,7 +115,7 @@ class LoadImage(BaseTransform):
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         return results
 
-    def _plan(self, found: int, colour: bool, path: str) -> Plan:
+    def _plan(self, found: int, colour: bool, alpha: bool, path: str) -> Plan:
         """For each channel of the result the one of the decoded image; None for zeros."""
         if self.select is not None:
             outside = [i for i in self.select if i is not None and i >= found]
@@ -127,7 +128,6 @@ class LoadImage(BaseTransform):
             return [BGR[i] if colour and i is not None else i for i in self.select]
         wanted, kept = self.channels, list(range(found))
         if wanted is None:
-            alpha = found == 4 and not path.lower().endswith((".tif", ".tiff"))
             return kept[:3] if alpha else kept
         if wanted == found:
             return kept
@@ -189,7 +189,7 @@ def to_gray(img: NDArray[Any]) -> NDArray[Any]:
 def stretch(
     img: NDArray[Any], percentiles: tuple[float, float], per_channel: bool
 ) -> NDArray[np.float32]:
-    """Stretch values so that two percentiles become 0 and 255; NaN becomes 0.
+    """Stretch values so that two percentiles become 0 and 255; NaN becomes 0, infinity 255.
 
     Where both percentiles are one value (few bright pixels on an even ground), minimum and
     maximum take their place.
@@ -205,13 +205,16 @@ def stretch(
     with np.errstate(over="ignore"):
         values = img.astype(np.float32)
     percentile, lowest, highest = np.percentile, np.min, np.max
+    saturated = None
     if img.dtype.kind == "f":
+        saturated = values == np.inf
         values[~np.isfinite(values)] = np.nan
         empty = np.isnan(values).all((0, 1))
         if empty.all():
             return np.zeros(values.shape, np.float32)
         if per_channel:
             values[..., empty] = 0
+        saturated[..., empty] = False
         percentile, lowest, highest = np.nanpercentile, np.nanmin, np.nanmax
     axis = (0, 1) if per_channel else None
     low, high = percentile(values, percentiles, axis=axis, keepdims=True)
@@ -220,4 +223,7 @@ def stretch(
         low = np.where(flat, lowest(values, axis=axis, keepdims=True), low)
         high = np.where(flat, highest(values, axis=axis, keepdims=True), high)
     scale = np.where(high > low, 255 / np.maximum(high - low, np.finfo(np.float32).tiny), 0)
-    return np.nan_to_num(np.clip((values - low) * scale, 0, 255)).astype(np.float32)
+    stretched = np.nan_to_num(np.clip((values - low) * scale, 0, 255)).astype(np.float32)
+    if saturated is not None:
+        stretched[saturated] = 255
+    return stretched
