@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.structures import InstanceData
 
 from attnseg.iaunet import SlidingWindowDetector
 from attnseg.iaunet.mask_crops import crop_mask, paste
@@ -43,6 +44,53 @@ def test_perfect_windows_give_the_cells_of_the_whole_image(size, batch):
     assert len(found) == len(expected)
 
 
+def half_resolution(windows: torch.Tensor) -> list[Instances]:
+    """A network of stride 2: cells of 2x2 pixels, at the size of what it gets."""
+    grid = F.max_pool2d(windows, 2, ceil_mode=True)
+    return perfect(F.interpolate(grid, windows.shape[2:], mode="nearest"))
+
+
+@pytest.mark.parametrize("window", [(33, 47), (31, 64)])
+def test_windows_of_odd_sides_are_not_shifted(window):
+    seen = []
+
+    def predict(windows: torch.Tensor) -> list[Instances]:
+        seen.append(tuple(windows.shape[2:]))
+        return half_resolution(windows)
+
+    # Blocks of 2x2 pixels in each window: one row and one column of windows begin at 0.
+    ids = np.kron(labelled((16, 23), cells=3), np.ones((2, 2), np.int64))[: window[0], : window[1]]
+    image = torch.from_numpy(ids)[None].float()
+    found = predict_in_windows(predict, image, ids.shape, WindowConfig(window, overlap=16))
+    expected = {(ids == n).tobytes() for n in np.unique(ids) if n > 0}
+    assert {mask.numpy().tobytes() for mask in found.masks} == expected
+    assert set(seen) == {(-(-window[0] // 32) * 32, -(-window[1] // 32) * 32)}
+
+
+def test_a_wrapped_detector_is_told_of_the_padding():
+    wrapped = SlidingWindowDetector(config(), {"size": (33, 40), "overlap": 16}).eval()
+    seen = []
+
+    def predict(windows: torch.Tensor, samples: list) -> list:
+        seen.extend((tuple(windows.shape), s.metainfo) for s in samples)
+        for s in samples:
+            masks = torch.ones(1, *s.ori_shape, dtype=torch.bool)
+            s.pred_instances = InstanceData(
+                masks=masks, labels=torch.zeros(1), scores=torch.ones(1)
+            )
+        return samples
+
+    wrapped.detector.predict = predict
+    for size, window in (((50, 70), (33, 40)), ((20, 70), (20, 40))):
+        seen.clear()
+        found = wrapped.predict(torch.randn(1, 3, 64, 96), [sample(size, 0)])[0].pred_instances
+        assert found.masks.shape == (1, *size)
+        assert found.masks.all()
+        for shape, meta in seen:
+            assert shape[2:] == meta["batch_input_shape"] == meta["pad_shape"] == (64, 64)
+            assert meta["img_shape"] == meta["ori_shape"] == window
+
+
 def test_the_result_is_brought_to_the_original_size():
     ids = labelled((64, 96), cells=3)
     config = WindowConfig(size=(32, 48), overlap=16)
@@ -74,9 +122,10 @@ def test_a_resized_crop_is_the_resized_mask(new_size):
             assert ((paste([resized], new_size)[0] == expected) | unclear).all()
 
 
-def test_a_wrapped_detector_gives_what_its_own_windows_give():
+@pytest.mark.parametrize("window", [(32, 32), (33, 45), (48, 80)])
+def test_a_wrapped_detector_gives_what_its_own_windows_give(window):
     x = torch.randn(1, 3, 40, 70)
-    windows = {"size": (32, 32), "overlap": 16}
+    windows = {"size": window, "overlap": 16}
     own = detector({"score_thr": 0.0, "windows": windows}).eval()
     wrapped = SlidingWindowDetector(config({"score_thr": 0.0}), windows).eval()
     wrapped.detector.load_state_dict(own.state_dict())

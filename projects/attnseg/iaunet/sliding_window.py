@@ -1,6 +1,7 @@
 """Images larger than the training size, by windows whose instances are stitched."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,11 @@ class Instances(NamedTuple):
     scores: Any
 
 
-# From windows (B, C, h, w), all of one size, to the instances of each.
+# From padded windows (B, C, h, w) to the instances of each, with or without the padding.
 Predict = Callable[[Tensor], Sequence[Instances]]
+
+# The coarsest maps of encoders have 1/32 of the input's sides.
+_DIVISOR = 32
 
 
 def predict_in_windows(
@@ -41,7 +45,9 @@ def predict_in_windows(
     """Predict an image window by window and stitch.
 
     Windows have the size of the training crops; an image that is smaller is padded to it, right
-    and below, as the data preprocessor pads.
+    and below, as the data preprocessor pads. Sides that are no multiple of 32 are padded to the
+    next one: the grid of an encoder would reach beyond them, and masks would be shifted by a
+    fraction of a pixel.
 
     Args:
         predict: the network on a batch of windows.
@@ -64,7 +70,7 @@ def predict_in_windows(
 def _predict_parts(
     predict: Predict, image: Tensor, grid: Sequence[Window], config: WindowConfig
 ) -> Iterator[WindowPrediction]:
-    height, width = config.size
+    height, width = (-(-side // _DIVISOR) * _DIVISOR for side in config.size)
     for start in range(0, len(grid), config.batch):
         windows = grid[start : start + config.batch]
         crops = [image[:, w.top : w.top + w.height, w.left : w.left + w.width] for w in windows]
@@ -145,10 +151,11 @@ class SlidingWindowDetector(BaseDetector):
         """Raw outputs of the detector on whole images."""
         return self.detector._forward(batch_inputs, batch_data_samples)
 
-    def _predict_batch(self, windows: Tensor) -> list[Instances]:
-        size = (windows.shape[2], windows.shape[3])
-        meta = dict.fromkeys(("img_shape", "ori_shape", "pad_shape", "batch_input_shape"), size)
-        samples = [DetDataSample(metainfo={**meta, "scale_factor": (1.0, 1.0)}) for _ in windows]
+    def _predict_batch(self, size: tuple[int, int], windows: Tensor) -> list[Instances]:
+        padded = (windows.shape[2], windows.shape[3])
+        meta = dict.fromkeys(("pad_shape", "batch_input_shape"), padded)
+        meta |= {"img_shape": size, "ori_shape": size, "scale_factor": (1.0, 1.0)}
+        samples = [DetDataSample(metainfo=dict(meta)) for _ in windows]
         predictions = [s.pred_instances for s in self.detector.predict(windows, samples)]
         return [Instances(p.masks, p.labels, p.scores) for p in predictions]
 
@@ -158,8 +165,9 @@ class SlidingWindowDetector(BaseDetector):
         """Add ``pred_instances`` at the original size (or, without ``rescale``, the input's)."""
         for sample, image in zip(batch_data_samples, batch_inputs, strict=True):
             height, width = sample.img_shape[:2]
+            window = min(self.windows.size[0], height), min(self.windows.size[1], width)
             sample.pred_instances = predict_in_windows(
-                self._predict_batch,
+                partial(self._predict_batch, window),
                 image[:, :height, :width],
                 (sample.ori_shape if rescale else sample.img_shape)[:2],
                 self.windows,

@@ -96,8 +96,7 @@ def stitch(
 ) -> list[StitchedInstance]:
     """Join what the windows of an image contain; see the module's text for the rules.
 
-    Windows are read one after the other and only crops of their masks are kept, so that a
-    generator needs the full masks of one window at a time.
+    Only crops of masks are kept: a generator needs the full masks of one window at a time.
 
     Args:
         parts: windows that cover the image, as from `windows.window_grid`.
@@ -231,6 +230,8 @@ def _matches(
     one: list[tuple[int, int, MaskCrop]], two: list[tuple[int, int, MaskCrop]], link_iou: float
 ) -> list[tuple[int, int]]:
     """Pairs of pieces of which a part is the other's best partner."""
+    if not one or not two:
+        return []
     i, j, shared = shared_pairs([c for *_, c in one], [c for *_, c in two])
     areas, others = (np.array([c.area for *_, c in parts], dtype=int) for parts in (one, two))
     iou = shared / (areas[i] + others[j] - shared)

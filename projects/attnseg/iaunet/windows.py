@@ -22,7 +22,7 @@ class WindowConfig:
     """Size of the windows.
 
     Attributes:
-        size: height and width in pixels.
+        size: height and width in pixels; multiples of 32 need no padding.
         overlap: pixels that neighbours share at least, in both directions. A cell whose diameter
             is not larger is seen whole by some window.
         batch: windows that go through the network at once.
