@@ -88,13 +88,15 @@ def test_livecell_of_a_named_file(livecell, tmp_path):
 
 def test_evican_has_cells_and_nuclei_at_three_difficulties(evican):
     assert len(convert_evican(evican)) == 5
-    for split in ("train", "val"):
+    for split, image in (
+        ("train", "train2019/train2019"),
+        ("val", "val2019/val2019"),
+        ("test", "eval2019/eval2019_easy"),
+    ):
         dataset = check_split("evican", split, evican)
         assert dataset.metainfo["classes"] == ("cell", "nucleus")
-    # The config's val and test are the easy ones.
-    sample = dataset[0]["data_samples"]
-    assert sample.img_path.endswith("EVICAN_eval2019/eval2019_easy_ACHN.jpg")
-    assert sample.gt_instances.labels.tolist() == [0, 1, 0]
+        assert dataset.get_data_info(0)["img_path"].endswith(f"EVICAN_{image}_ACHN.jpg")
+    assert dataset[0]["data_samples"].gt_instances.labels.tolist() == [0, 1, 0]
 
 
 def test_evican_as_one_class(evican):
@@ -112,7 +114,7 @@ def test_evican_images_in_one_folder(evican):
         folder.rmdir()
     convert_evican(evican)
     assert load("evican", "val", evican)[0]["data_samples"].img_path.endswith(
-        "flat/eval2019_easy_ACHN.jpg"
+        "flat/val2019_ACHN.jpg"
     )
 
 

@@ -53,4 +53,4 @@ def test_difficulty_is_chosen_on_the_command_line():
     assert cfg.test_dataloader.dataset.ann_file.endswith("eval_medium.json")
     for evaluator in cfg.test_evaluator:
         assert evaluator.ann_file == cfg.data_root + cfg.test_dataloader.dataset.ann_file
-    assert cfg.val_dataloader.dataset.ann_file.endswith("eval_easy.json")
+    assert cfg.val_dataloader.dataset.ann_file.endswith("instances_val.json")

@@ -31,7 +31,7 @@ SCHEDULES = sorted((REPO / "configs/_base_/schedules").glob("*.py"))
 
 
 def split_name(path):
-    return path.stem.rsplit("_", 1)
+    return path.stem.removesuffix("_windows").rsplit("_", 1)
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)

@@ -5,20 +5,9 @@ _base_ = "./tasks/cells.py"
 data_root = "data/revvity/"
 num_classes = 1
 val_file = data_root + "annotations/instances_val.json"
-train_dataloader = dict(
-    dataset=dict(
-        data_root=data_root,
-        ann_file="annotations/instances_train.json",
-        data_prefix=dict(img=""),
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        data_root=data_root,
-        ann_file="annotations/instances_val.json",
-        data_prefix=dict(img=""),
-    )
-)
+common = dict(data_root=data_root, data_prefix=dict(img=""))
+train_dataloader = dict(dataset=dict(ann_file="annotations/instances_train.json", **common))
+val_dataloader = dict(dataset=dict(ann_file="annotations/instances_val.json", **common))
 test_dataloader = val_dataloader
 val_evaluator = [
     dict(type="attnseg.CocoInstanceMetric", ann_file=val_file),

@@ -4,7 +4,9 @@
 # The size stands at one place: train_pipeline[3].size and test_pipeline[1].scale (width, height).
 image_size = (512, 512)  # height, width
 ratio_range = (0.8, 1.5)
-pad_val = 116  # near the mean that the data preprocessors subtract, which is how they pad tests
+# Near the mean that the data preprocessors subtract, which is how they pad tests. It has to be 0
+# behind attnseg.NormalizeChannels, where 116 would be as many deviations.
+pad_val = 116
 batch_size = 8
 num_workers = 2
 filter_empty_gt = False  # True leaves images without objects out of training

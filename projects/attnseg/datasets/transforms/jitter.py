@@ -28,7 +28,9 @@ class ScaleJitter(BaseTransform):
         interpolation: Of the image. Masks and maps are always resized by nearest neighbour.
         keep_ratio: Keep the aspect ratio, as mmdet's ``Resize`` does: of a square ``size``, the
             multiple is that of the longest side, and the shorter side is padded. Else both sides
-            are brought to the multiple. The test pipeline has to do the same.
+            are brought to the multiple. The test pipeline has to do the same. mmdet's ``Resize``
+            takes the longer side of a ``size`` that is not square for the longer side of the image,
+            upright or not: an upright image is then too high for a wide ``size``, and is cropped.
         native: Take the multiple of the image's own size, not of ``size``, so that objects keep
             their scale however large the image is; for tests in sliding windows.
     """
