@@ -3,17 +3,19 @@
 (a) Parameters and MACs of all variants at one image. Ours are multiply-accumulates (MACs) of
 convolutions, matrix products and attention. The paper's figure for ResNets is twice the MACs of
 convolutions and of linear layers with bias; the column "2x conv+linear" has twice those of
-convolutions and all linear layers, without the products of attention. Which operators its figures
-for Swin hold is unknown.
+convolutions and all linear layers, those of ``nn.MultiheadAttention`` among them, without the
+products of attention. Which operators its figures for Swin hold is unknown.
 
 (b) Latency of the raw outputs and of ``predict``, models in turns in one process, eval mode, random
 weights (how long post-processing takes depends on them: an indication only).
 
-(c) Peak memory of a training step (forward, loss, backward; no optimizer) with N = 100 queries and
-the same 20 objects an image: bytes of all tensors alive, parameters and gradients included, and,
-beside it, by how much the process (or torch on a GPU) grew during the step. On a CPU the deformable
-attention of Mask2Former runs on plain torch, which keeps what the compiled operator of a GPU does
-not: "sampling recomputed" drops it, and is the peer to be compared with.
+(c) Peak memory of a training step with N = 100 queries and the same 20 objects an image: bytes of
+all tensors alive, parameters and gradients included. "peak" is of forward, loss and backward, no
+optimizer; "with AdamW" is of these and the optimizer's step, its state of two numbers a parameter
+there from an earlier step. Beside it stands by how much the process (or torch on a GPU) grew during
+the first step, without an optimizer. On a CPU the deformable attention of Mask2Former runs on plain
+torch, which keeps what the compiled operator of a GPU does not: "sampling recomputed" drops it, and
+is the peer to be compared with.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 
 import torch
 from common import measure, print_table, report
+from iaunet_models import FAST, FULL, LEAF, PEER, PEER_CONFIG, RECOMPUTED, build, build_named
 from torch import nn
 
 from attnseg.compat import operators_compiled, setup_env
@@ -29,50 +32,9 @@ from attnseg.engine.complexity import count, latencies
 from attnseg.engine.memory import MIB
 from attnseg.engine.tensor_memory import TensorMemory
 
-LEAF = "iaunet/iaunet_{}_1xb8-16000i_revvity-instance-512x512.py"
-PEER_CONFIG = "baselines/mask2former_r50_1xb8-16000i_revvity-instance-512x512.py"
-PEER, RECOMPUTED = "Mask2Former-R50", "Mask2Former-R50, sampling recomputed"
-FULL, FAST = "IAUNet-R50 full", "IAUNet-R50 fast"
 # Millions of parameters and GFLOPs of the paper's Table 1.
 PUBLISHED = {"r50": (65, 292.6), "r101": (84, 331.6), "swin-s": (77, 328), "swin-b": (117, 412)}
 SMALL = "iaunet/iaunet_small_1xb4-1200i_dsb2018-instance-128x128.py"
-
-
-def build(config: str, **head: Any) -> nn.Module:
-    """A detector of a leaf with random weights, with other values for its head."""
-    from mmengine.registry import init_default_scope
-
-    from attnseg.apis.benchmark_inputs import read_model
-    from attnseg.registry import MODELS
-
-    setup_env()
-    init_default_scope("mmdet")
-    torch.manual_seed(0)
-    cfg, _ = read_model(config)
-    if head:
-        cfg.head.update(head)
-    return MODELS.build(cfg)
-
-
-def build_named(name: str) -> nn.Module:
-    """One of the models that are timed and trained."""
-    if name.startswith("Mask2Former"):
-        if name == RECOMPUTED:
-            _recompute_sampling()
-        return build(PEER_CONFIG)
-    return build(LEAF.format("r50"), preset=name.rpartition(" ")[2])
-
-
-def _recompute_sampling() -> None:
-    from mmcv.ops import multi_scale_deform_attn
-    from torch.utils.checkpoint import checkpoint
-
-    original = multi_scale_deform_attn.multi_scale_deformable_attn_pytorch
-
-    def recomputed(*args: Any) -> torch.Tensor:
-        return checkpoint(original, *args, use_reentrant=False)
-
-    multi_scale_deform_attn.multi_scale_deformable_attn_pytorch = recomputed
 
 
 def variants(encoders: list[str]) -> dict[str, tuple[str, dict[str, Any], str]]:
@@ -108,14 +70,21 @@ def count_sizes(size: int, encoders: list[str]) -> dict[str, dict[str, float | N
 def _size(model: nn.Module, run: Callable[[nn.Module], Any]) -> dict[str, float]:
     products = 0
 
-    def add(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+    def add(module: nn.Module, inputs: Any, options: Any, output: Any) -> None:
         nonlocal products
-        products += output.numel() * module.weight[0].numel()
+        if isinstance(module, nn.MultiheadAttention):
+            # Its four layers are weights that it multiplies without calling a module.
+            tensors = [*inputs, *(options[k] for k in ("query", "key", "value") if k in options)]
+            query, key, value = tensors[:3]
+            numbers = 2 * query.numel() + key.numel() + value.numel()
+            products += numbers * module.embed_dim
+        else:
+            products += output.numel() * module.weight[0].numel()
 
     hooks = [
-        module.register_forward_hook(add)
+        module.register_forward_hook(add, with_kwargs=True)
         for module in model.modules()
-        if isinstance(module, (nn.Conv2d, nn.Linear))
+        if isinstance(module, (nn.Conv2d, nn.Linear, nn.MultiheadAttention))
     ]
     cost = count(model, run)
     for hook in hooks:
@@ -176,10 +145,27 @@ def training_step(
     images = torch.randn(batch, 3, size, size).to(device)
     samples = [sample.to(device) for sample in make_samples(size, batch, objects)]
 
-    def step() -> None:
+    def step(optimizer: torch.optim.Optimizer | None = None) -> None:
         loss, _ = model.parse_losses(model.loss(images, samples))
         loss.backward()
+        if optimizer:
+            optimizer.step()
         model.zero_grad(set_to_none=True)
+
+    def account(optimizer: torch.optim.Optimizer | None = None) -> tuple[TensorMemory, int]:
+        state = optimizer.state.values() if optimizer else ()
+        with TensorMemory() as memory:
+            memory.track(
+                {
+                    "parameter": model.parameters(),
+                    "buffer": model.buffers(),
+                    "optimizer": [v for part in state for v in part.values() if torch.is_tensor(v)],
+                    "input": [images],
+                }
+            )
+            before = memory.alive
+            step(optimizer)
+        return memory, before
 
     calls = 0
 
@@ -189,18 +175,16 @@ def training_step(
         if calls == 1:
             step()
             return {}
-        with TensorMemory() as memory:
-            memory.track(
-                {"parameter": model.parameters(), "buffer": model.buffers(), "input": [images]}
-            )
-            before = memory.alive
-            step()
+        memory, before = account()
         largest = [
             {"mib": h.nbytes / MIB, "made_by": h.made_by, "shape": list(h.shape)}
             for h in memory.at_peak()[:10]
         ]
+        adamw = torch.optim.AdamW(model.parameters())
+        step(adamw)
         return {
             "peak_mib": memory.peak / MIB,
+            "peak_adamw_mib": account(adamw)[0].peak / MIB,
             "before_mib": before / MIB,
             "largest": largest,
         }
@@ -238,9 +222,10 @@ def ratios(
         for peer, label in ((PEER, "peer"), (RECOMPUTED, "recomputed")):
             theirs = memory.get(f"{peer}, batch {batch}")
             for name in (FAST, FULL) if theirs else ():
-                ours = memory[f"{name}, batch {batch}"]["peak_mib"]
-                key = f"{name.rpartition(' ')[2]}_over_{label}_memory_batch{batch}"
-                found[key] = ours / theirs["peak_mib"]
+                ours = memory[f"{name}, batch {batch}"]
+                for kind, what in (("", "peak_mib"), ("_adamw", "peak_adamw_mib")):
+                    key = f"{name.rpartition(' ')[2]}_over_{label}_memory{kind}_batch{batch}"
+                    found[key] = ours[what] / theirs[what]
     return found
 
 
@@ -265,8 +250,8 @@ def main() -> None:
     columns = ["raw ms", "raw p95", "predict ms", "predict p95"]
     print_table(["model", *columns], [[name, *row.values()] for name, row in latency.items()])
     memory = measure_memory(args.size, args.batches, args.objects, args.threads, args.device)
-    columns = ["peak MiB", "before the step", "step grew by"]
-    keys = ("peak_mib", "before_mib", "step_grew_mib")
+    columns = ["peak MiB", "with AdamW", "before the step", "step grew by"]
+    keys = ("peak_mib", "peak_adamw_mib", "before_mib", "step_grew_mib")
     print_table(["training", *columns], [[n, *(r[k] for k in keys)] for n, r in memory.items()])
     compared = ratios(latency, memory, args.batches)
     print_table(["ratio", "value"], [[name, value] for name, value in compared.items()])
@@ -279,7 +264,8 @@ def main() -> None:
         "ratios": compared,
         "mmcv_operators": operators_compiled(),
     }
-    standard = args.size == 512 and args.objects == 20 and args.encoders == everything
+    given = {key: value for key, value in vars(args).items() if key != "device"}
+    standard = given == {key: parser.get_default(key) for key in given}
     name = "iaunet" if args.device == "cpu" else "iaunet_cuda"
     report(name if standard else f"{name}_custom", payload, args.threads)
 

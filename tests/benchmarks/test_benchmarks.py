@@ -18,6 +18,8 @@ TINY = {
     "metrics": ["--images", "1", "--side", "64", "--threads", "1", "--repeats", "1"],
     "mask_postprocess": ["--size", "64", "--masks", "12", "--kinds", "cells"]
     + ["--threads", "1", "--repeats", "1", "--rounds", "1"],
+    "overfit": ["--image", "0", "--iters", "2", "--batch", "1", "--window", "32"]
+    + ["--queries", "6", "--threads", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -30,13 +32,13 @@ def run(
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.setattr(importlib.import_module("common"), "RESULTS", tmp_path)
 
-    def main(name: str) -> dict:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *TINY[name]])
+    def main(name: str, *options: str, result: str | None = None) -> dict:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *TINY[name], *options])
         importlib.import_module(name).main()
         last = capsys.readouterr().out.rstrip().splitlines()[-1]
         assert last.startswith("RESULT ")
         record = json.loads(last.removeprefix("RESULT "))
-        written = tmp_path / f"{name}_custom.json"
+        written = tmp_path / f"{result or name + '_custom'}.json"
         assert json.loads(written.read_text(encoding="utf-8")) == record
         assert record["machine"]["threads"] == 1
         return record
@@ -125,6 +127,16 @@ def test_products_of_linear_layers_in_attention_are_counted(
         # In and out projections of 5 queries, and those of 7 keys and values.
         found = script._size(model, run)["conv_linear_x2_g"]
         assert found == pytest.approx(2e-9 * (2 * 5 + 2 * 7) * 8 * 8)
+
+
+def test_overfit(run: object, demo_set: Path) -> None:
+    record = run("overfit", "--data", str(demo_set), result="overfit")
+    assert record["arguments"]["iters"] == 2
+    assert record["instances"] > 0
+    assert 0 <= record["coco_instance/AP"] <= 1
+    settings = record["settings of CocoInstanceMetric"]
+    assert settings["max_dets"] == [1, 100, 1000]
+    assert record["settings of CellMetric"]
 
 
 @pytest.mark.slow

@@ -100,7 +100,14 @@ def test_leaf_trains_a_step_and_predicts(path: Path, demo_set: Path) -> None:
     assert all(-1 <= v <= 1 for v in values.values() if v == v)
 
 
-@pytest.mark.parametrize("path", QUERY_BASED[-2:], ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *QUERY_BASED[-2:],
+        *[pytest.param(p, marks=_needs_ops) for p in NEEDS_OPS if "usiigaci" in p.name],
+    ],
+    ids=name_of,
+)
 def test_images_without_objects_give_every_parameter_a_gradient(path: Path, demo_set: Path) -> None:
     cfg = tiny(path, demo_set)
     model = build(cfg).train()
@@ -111,9 +118,24 @@ def test_images_without_objects_give_every_parameter_a_gradient(path: Path, demo
     loss, logged = model.parse_losses(model(**data, mode="loss"))
     loss.backward()
     assert loss.isfinite()
-    assert logged["loss_mask"] == logged["loss_dice"] == 0
+    of_masks = {key for key in logged if key in ("loss_mask", "loss_dice", "loss_point")}
+    assert len(of_masks) == (1 if path.name.startswith("mask-rcnn") else 2)
+    assert all(logged[key] == 0 for key in of_masks)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+def test_point_loss_without_objects_reaches_the_parameters_of_both_mask_heads() -> None:
+    init_default_scope("mmdet")
+    cfg = Config.fromfile(CONFIGS / "baselines/base_point-rend.py").model
+    for part in ("mask_head", "point_head"):
+        cfg.roi_head[part].num_classes = 1
+    head = MODELS.build({**cfg.roi_head, "train_cfg": cfg.train_cfg.rcnn})
+    loss = head._mask_point_loss((), [], torch.zeros(0, 1, 7, 7), [])["loss_point"]
+    loss.backward()
+    assert loss == 0
+    for part in (head.mask_head, head.point_head):
+        assert all((parameter.grad == 0).all() for parameter in part.parameters())
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=name_of)
@@ -142,6 +164,7 @@ def test_leaf_is_at_the_setting_of_iaunet(path: Path) -> None:
     else:
         largest = max((m.get("max_dets", [0])[-1] for m in cfg.test_evaluator), default=0)
         assert model.test_cfg.rcnn.max_per_img >= largest
+        assert model.test_cfg.rcnn.score_thr == ours.model.test_cfg.score_thr
 
 
 def without_scope(value: Any, *dropped: str) -> Any:
@@ -164,7 +187,9 @@ def test_mask2former_is_that_of_mmdet_but_for_classes_and_encoder() -> None:
 def test_point_rend_is_that_of_mmdet_but_for_classes_encoder_and_numbers_of_boxes() -> None:
     theirs = Config.fromfile(find_config(POINT_REND)).model
     ours = Config.fromfile(CONFIGS / "baselines/base_point-rend.py").model
-    numbers = ("max_per_img", "nms_pre")
+    assert ours.roi_head.type == f"attnseg.{theirs.roi_head.type}"
+    ours.roi_head.type = theirs.roi_head.type
+    numbers = ("max_per_img", "nms_pre", "score_thr")
     dropped = ("num_classes", "data_preprocessor", "backbone", "init_cfg", *numbers)
     assert without_scope(ours, *dropped) == without_scope(theirs, *dropped)
 
