@@ -133,7 +133,7 @@ def test_overfit(run: object, demo_set: Path) -> None:
     record = run("overfit", "--data", str(demo_set), result="overfit")
     assert record["arguments"]["iters"] == 2
     assert record["instances"] > 0
-    assert 0 <= record["coco_instance/AP"] <= 1
+    assert 0 <= record["coco/AP"] <= 1
     settings = record["settings of CocoInstanceMetric"]
     assert settings["max_dets"] == [1, 100, 1000]
     assert record["settings of CellMetric"]
