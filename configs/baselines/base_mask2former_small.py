@@ -10,6 +10,7 @@ position = dict(num_feats=channels // 2, normalize=True)
 
 detector = _base_.model
 data_preprocessor = detector.pop("data_preprocessor")
+data_preprocessor.pad_size_divisor = 32
 detector.backbone = dict(type="attnseg.UNetEncoder", widths=(32, 64, 128, 256), stem_stride=2)
 head = detector.panoptic_head
 head.update(

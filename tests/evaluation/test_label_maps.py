@@ -13,7 +13,7 @@ from attnseg.evaluation.label_maps import (
     paint_rles,
     painting_order,
 )
-from attnseg.evaluation.rle import run_lengths
+from attnseg.rle import run_lengths
 
 
 def _encode(mask: np.ndarray) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 
 from attnseg.evaluation.base import to_numpy
 from attnseg.evaluation.masks import Rle, encode_masks
-from attnseg.evaluation.rle import check_counts, mask_area
+from attnseg.rle import check_counts, mask_area
 
 
 def painting_order(

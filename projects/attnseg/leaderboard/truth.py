@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from attnseg.coco_files import read_coco_json, read_segment_ids
 from attnseg.evaluation.masks import encode_segmentation
-from attnseg.evaluation.rle import decode_mask
 from attnseg.file_hash import file_hash, files_hash
 from attnseg.leaderboard.pictures import read_image
 from attnseg.per_image import ImageRef
+from attnseg.rle import decode_mask
 
 _LEVELS = 4
 _IMAGES = ("images", "image", "img_dir", "imgs", "leftImg8bit", "JPEGImages")

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from attnseg.coco_files import check_image_name
-from attnseg.evaluation.rle import mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
 from attnseg.evaluation.submission.saved import SavedImage, SavedPredictions
 from attnseg.evaluation.submission.target import Target, TargetImage, category_ids, pair_images
+from attnseg.rle import mask_area, mask_box, run_lengths
 
 MAX_PER_IMAGE = 100
 _KEYS = ("image_id", "category_id", "segmentation", "score")

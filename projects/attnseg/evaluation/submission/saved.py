@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from attnseg._atomic import write_json
 from attnseg.compat import rgb2id
-from attnseg.evaluation.rle import decode_mask, run_lengths
 from attnseg.evaluation.submission.class_png import class_png_type
 from attnseg.evaluation.submission.png import decode_png
+from attnseg.rle import decode_mask, run_lengths
 
 VERSION = 1
 INDEX = "index.json"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as tools
 
-from attnseg.evaluation.rle import decode_mask, mask_area, mask_box, run_lengths
 from attnseg.evaluation.submission import json_stream
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
+from attnseg.rle import decode_mask, mask_area, mask_box, run_lengths
 
 MASKS = [
     np.zeros((3, 5), bool),
