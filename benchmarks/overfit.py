@@ -111,8 +111,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data/dsb2018", help="folder of the data set")
     parser.add_argument("--image", type=int, default=16, help="position in the training set")
-    parser.add_argument("--iters", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--iters", type=int, default=900)
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--queries", type=int, default=24)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -125,7 +125,10 @@ def main() -> None:
     torch.manual_seed(0)
     model = build(args.window, args.queries).train()
     train(model, image, masks, args)
-    report("overfit", {"arguments": vars(args), **score(model, image, sample, masks)})
+    given = {key: value for key, value in vars(args).items() if key not in ("data", "threads")}
+    standard = given == {key: parser.get_default(key) for key in given}
+    payload = {"arguments": given, **score(model, image, sample, masks)}
+    report("overfit" if standard else "overfit_custom", payload, args.threads)
 
 
 if __name__ == "__main__":
