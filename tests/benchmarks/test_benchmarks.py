@@ -130,7 +130,7 @@ def test_products_of_linear_layers_in_attention_are_counted(
 
 
 def test_overfit(run: object, demo_set: Path) -> None:
-    record = run("overfit", "--data", str(demo_set), result="overfit")
+    record = run("overfit", "--data", str(demo_set), result="overfit_custom")
     assert record["arguments"]["iters"] == 2
     assert record["instances"] > 0
     assert 0 <= record["coco/AP"] <= 1
