@@ -27,6 +27,7 @@ def config(test_cfg: dict | None = None, **head: object) -> dict:
             **head,
         },
         "test_cfg": test_cfg,
+        "data_preprocessor": {"type": "mmdet.DetDataPreprocessor", "pad_mask": True},
     }
 
 
