@@ -159,7 +159,7 @@ def test_microscopy_files_are_shown(tmp_path: Path, dtype: type, channels: int) 
     pixels = np.random.default_rng(0).integers(0, 200, (channels, 41, 37)).astype(dtype)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels, photometric="minisblack")
-    net = model(channels=channels)
+    net = model(image_channels=channels)
     shown = explain_image(net, pipeline(channels), path)
     assert shown.picture.shape == (41, 37, 3) and shown.picture.std() > 30
     magenta = (shown.picture[..., 0] == shown.picture[..., 2]).all()

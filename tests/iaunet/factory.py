@@ -12,10 +12,15 @@ from attnseg.iaunet import IAUNet
 from attnseg.registry import MODELS
 
 
-def config(test_cfg: dict | None = None, **head: object) -> dict:
+def config(test_cfg: dict | None = None, image_channels: int = 3, **head: object) -> dict:
     return {
         "type": "attnseg.IAUNet",
-        "backbone": {"type": "attnseg.UNetEncoder", "widths": (4, 8, 8, 12), "stem_stride": 2},
+        "backbone": {
+            "type": "attnseg.UNetEncoder",
+            "in_channels": image_channels,
+            "widths": (4, 8, 8, 12),
+            "stem_stride": 2,
+        },
         "head": {
             "type": "attnseg.IAUNetHead",
             "in_channels": (4, 8, 8, 12),
