@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2], help="of training")
     parser.add_argument("--objects", type=int, default=20, help="in an image, for training")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
     setup_env()
