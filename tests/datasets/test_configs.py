@@ -142,7 +142,8 @@ def with_data(path, demo_set, data_root):
     [
         p
         for p in BASES
-        if split_name(p)[0] in ("demo", "dsb2018", "camvid11", "coco_mini") and p not in CELLS
+        if split_name(p)[0] in ("demo", "dsb2018", "camvid11", "coco_mini")
+        and "_cells" not in p.stem
     ],
     ids=lambda path: path.stem,
 )
@@ -282,3 +283,18 @@ def cityscapes_like(tmp_path):
         image = np.full((6, 8), value, np.uint8)
         cv2.imwrite(str(root / folder / f"val/x/x_0_0_{name}.png"), image)
     return root
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in BASES if p.stem.endswith("_windows")], ids=lambda p: p.stem
+)
+def test_windows_train_on_crops_and_test_whole_images_at_one_scale(path, data_root):
+    if (root := with_data(path, None, data_root)) is None:
+        return
+    cfg = Config.fromfile(path)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        for split in ("train", "val"):
+            loader = cfg[f"{split}_dataloader"]
+            data = DATASETS.build({**loader.dataset, "data_root": str(root)})[0]["data_samples"]
+            whole = tuple(round(n * cfg.scale_factor) for n in data.ori_shape)
+            assert data.img_shape == (cfg.window if split == "train" else whole)
