@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from attnseg.apis.command import run_command
 from attnseg.apis.experiment import build_config, find_config, run_train
 from attnseg.compat import operators_compiled
-from attnseg.registry import METRICS, MODELS
-from tests.configs.test_leaves import CONFIGS, FakeRunner, on_demo_set
+from attnseg.registry import MODELS
+from tests.configs.test_leaves import CONFIGS, on_demo_set, train_a_step_and_predict
 
 LEAVES = sorted(p for p in CONFIGS.glob("baselines/*.py") if not p.name.startswith("base"))
 NEEDS_OPS = [p for p in LEAVES if p.name.startswith(("mask-rcnn", "point-rend"))]
@@ -77,27 +77,7 @@ def build(cfg: Config) -> torch.nn.Module:
 def test_leaf_trains_a_step_and_predicts(path: Path, demo_set: Path) -> None:
     cfg = tiny(path, demo_set)
     model = build(cfg)
-    optim = Runner.build_optim_wrapper(FakeRunner(model), cfg.optim_wrapper)
-    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
-    seen: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
-        parameter.register_hook(lambda grad, name=name: seen.update({name: grad}))
-    assert model.train_step(batch, optim)["loss"].isfinite()
-    assert all(grad.isfinite().all() for grad in seen.values())
-    assert set(seen) == {name for name, _ in model.named_parameters()}
-
-    loader = Runner.build_dataloader(cfg.val_dataloader)
-    metrics = [METRICS.build(m) for m in cfg.val_evaluator]
-    model.eval()
-    with torch.no_grad():
-        for data in loader:
-            samples = [s.to_dict() for s in model.val_step(data)]
-            for metric in metrics:
-                metric.dataset_meta = loader.dataset.metainfo
-                metric.process(data, samples)
-    values = {k: v for m in metrics for k, v in m.evaluate(len(loader.dataset)).items()}
-    assert values
-    assert all(-1 <= v <= 1 for v in values.values() if v == v)
+    train_a_step_and_predict(model, cfg)
 
 
 @pytest.mark.parametrize(

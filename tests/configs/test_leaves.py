@@ -84,6 +84,11 @@ def test_leaf_trains_a_step_and_predicts(path: Path, demo_set: Path) -> None:
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     model.init_weights()
+    train_a_step_and_predict(model, cfg)
+
+
+def train_a_step_and_predict(model: torch.nn.Module, cfg: Config) -> None:
+    """One step with a finite gradient for each parameter, then the values of the val set."""
     optim = Runner.build_optim_wrapper(FakeRunner(model), cfg.optim_wrapper)
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
     seen: dict[str, torch.Tensor] = {}

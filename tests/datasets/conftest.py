@@ -12,6 +12,9 @@ from mmdet.utils import register_all_modules
 
 from attnseg.compat import id2rgb
 
+from .objects import box_object
+from .published_cells import write_evican, write_livecell, write_revvity
+
 SIZE = (20, 30)
 
 
@@ -26,20 +29,6 @@ def write_image(path: Path, size: tuple[int, int] = SIZE) -> Path:
     image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
     cv2.imwrite(str(path), image)
     return path
-
-
-def box_object(number: int, image_id: int, category_id: int, box: list[int]) -> dict[str, Any]:
-    """COCO annotation of a filled box x, y, width, height."""
-    x, y, w, h = box
-    return {
-        "id": number,
-        "image_id": image_id,
-        "category_id": category_id,
-        "bbox": box,
-        "area": w * h,
-        "iscrowd": 0,
-        "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
-    }
 
 
 @pytest.fixture
@@ -120,3 +109,18 @@ def panoptic_folder(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return make
+
+
+@pytest.fixture
+def livecell(tmp_path):
+    return write_livecell(tmp_path)
+
+
+@pytest.fixture
+def evican(tmp_path):
+    return write_evican(tmp_path)
+
+
+@pytest.fixture
+def revvity(tmp_path):
+    return write_revvity(tmp_path / "revvity")

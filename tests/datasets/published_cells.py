@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attnseg.datasets import CocoInstanceDataset
 
-from .conftest import box_object
+from .objects import box_object
 
 REPO = Path(__file__).resolve().parents[2]
 # Height and width of LIVECell, which is not square, in small.

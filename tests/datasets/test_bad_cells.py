@@ -11,27 +11,9 @@ from attnseg.datasets.converters.revvity import convert_revvity
 from .published_cells import (
     SIZE,
     coco,
-    write_evican,
     write_image,
     write_json,
-    write_livecell,
-    write_revvity,
 )
-
-
-@pytest.fixture
-def livecell(tmp_path):
-    return write_livecell(tmp_path)
-
-
-@pytest.fixture
-def evican(tmp_path):
-    return write_evican(tmp_path)
-
-
-@pytest.fixture
-def revvity(tmp_path):
-    return write_revvity(tmp_path / "revvity")
 
 
 def test_nothing_to_convert_is_said(tmp_path):

@@ -16,26 +16,8 @@ from .published_cells import (
     coco,
     evaluator_files,
     load,
-    write_evican,
     write_json,
-    write_livecell,
-    write_revvity,
 )
-
-
-@pytest.fixture
-def livecell(tmp_path):
-    return write_livecell(tmp_path)
-
-
-@pytest.fixture
-def evican(tmp_path):
-    return write_evican(tmp_path)
-
-
-@pytest.fixture
-def revvity(tmp_path):
-    return write_revvity(tmp_path / "revvity")
 
 
 def check_split(name, split, root, count=1):

@@ -18,7 +18,8 @@ from attnseg.datasets.converters.panoptic_from_instances import (
     panoptic_from_instances,
 )
 
-from .conftest import box_object, write_image
+from .conftest import write_image
+from .objects import box_object
 
 # trainId by labelId, written down from the published table of Cityscapes.
 TRAIN_ID = dict(

@@ -13,7 +13,7 @@ from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.dataset import pseudo_collate
 
 from attnseg.datasets import CocoInstanceDataset
-from tests.datasets.conftest import box_object
+from tests.datasets.objects import box_object
 from tests.datasets.test_scale_jitter import sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "microscopy.md"
