@@ -1,6 +1,6 @@
 # Mask2Former-R50 of mmdet for instances, from scratch, encoder and input as IAUNet has them.
 # mmdet has it only as a whole config, with data and schedule that no leaf could replace.
-_base_ = "../_base_/runtime/detection.py"
+_base_ = ["../_base_/models/resnet50_512x512.py", "../_base_/runtime/detection.py"]
 
 num_queries = 100  # the most objects in an image
 
@@ -9,24 +9,6 @@ relu = dict(type="ReLU", inplace=True)
 position = dict(num_feats=128, normalize=True)
 model = dict(
     type="Mask2Former",
-    data_preprocessor=dict(
-        type="DetDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_size_divisor=512,  # as in training: positions are relative to the input
-    ),
-    # Local weights: init_cfg=dict(type="attnseg.AdaptedPretrained", checkpoint="resnet50.pth")
-    backbone=dict(
-        type="ResNet",
-        depth=50,
-        num_stages=4,
-        out_indices=(0, 1, 2, 3),
-        norm_cfg=dict(type="BN", requires_grad=True),
-        norm_eval=False,
-        style="pytorch",
-    ),
     panoptic_head=dict(
         type="Mask2FormerHead",
         in_channels=[256, 512, 1024, 2048],

@@ -53,6 +53,7 @@ def tiny(path: Path, root: Path) -> Config:
     """A leaf on the demo set with its 3 classes."""
     cfg = on_demo_set(Config.fromfile(path), root)
     model = detector_of(cfg)
+    cfg.model.data_preprocessor.pad_size_divisor = 32
     if "roi_head" in model:
         for name in ("bbox_head", "mask_head", "point_head"):
             if name in model.roi_head:
