@@ -43,7 +43,9 @@ def parse_args() -> dict[str, object]:
     gate.add_argument("--write", action="store_true", help="make the file from present records")
     gate.add_argument("--tolerance", type=float, help="with --write (default 0.01)")
     for command in (collect, page, pair, gate):
-        command.add_argument("--metric", nargs="+", dest="metrics", default=(), help="keys")
+        command.add_argument(
+            "--metric", nargs="+", action="extend", dest="metrics", default=[], help="keys"
+        )
     for command in (collect, page):
         command.add_argument("--resamples", type=int, default=1000, help="bootstrap draws")
     append = add("append", run_append, "copy records into a shared results folder")

@@ -66,3 +66,10 @@ def test_errors_are_one_line(
     result = tool(tmp_path, *arguments)
     assert result.returncode == status
     assert words in result.stderr and "Traceback" not in result.stderr
+
+
+def test_metrics_may_be_named_one_by_one(tmp_path: Path) -> None:
+    measured_run(tmp_path, "unet", 0.6)
+    apart = tool(tmp_path, "collect", ".", "--metric", "mIoU", "--metric", "aAcc")
+    assert apart.stdout == tool(tmp_path, "collect", ".", "--metric", "mIoU", "aAcc").stdout
+    assert "semantic/mIoU" in apart.stdout and "semantic/aAcc" in apart.stdout
