@@ -1,8 +1,8 @@
 """Can IAUNet fit one image of more than 300 nuclei?  Trained and scored on that image alone.
 
-Random crops of one image of dsb2018, small encoder at stride 1, preset ``fast``; scored in
-windows of the same size whose instances are stitched. Without the data set, use ``--data`` with
-any folder of the same layout.
+One image of dsb2018, the small model with preset ``fast`` as its leaf has it: trained on the very
+windows in which the image is then tested, and whose instances are stitched. Without the data set,
+use ``--data`` with any folder of the same layout.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def read(data: str, index: int) -> tuple[Any, Any]:
     return batch["inputs"][0], batch["data_samples"][0]
 
 
-def build(window: int, queries: int) -> Any:
+def build(window: int) -> Any:
     """The small detector with windows of this size."""
     from mmengine.config import Config
 
@@ -49,32 +49,37 @@ def build(window: int, queries: int) -> Any:
     from attnseg.registry import MODELS
 
     model = Config.fromfile(str(find_config(LEAF))).model
-    model.backbone.stem_stride = 1
-    model.head.num_queries = queries
-    model.test_cfg.update(
-        windows={"size": (window, window), "overlap": window // 2}, max_per_img=queries
-    )
+    windows = model.test_cfg.windows
+    windows.update(size=(window, window), overlap=window * windows.overlap // windows.size[0])
     return MODELS.build(model)
 
 
-def crop(image: Any, masks: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A random crop (3, w, w) and the masks (n, w, w) of the objects in it."""
-    top, left = (int(torch.randint(0, n - window + 1, ())) for n in image.shape[1:])
-    part = masks[:, top : top + window, left : left + window]
-    return image[:, top : top + window, left : left + window], part[part.flatten(1).any(1)]
+def cut(image: Any, masks: torch.Tensor, windows: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Each window (3, h, w) of the image with the masks (n, h, w) of the objects in it."""
+    from attnseg.iaunet.windows import window_grid
+
+    parts = []
+    for top, left, height, width in window_grid(
+        tuple(image.shape[1:]), windows.size, windows.overlap
+    ):
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        seen = masks[:, rows, columns]
+        parts.append((image[:, rows, columns], seen[seen.flatten(1).any(1)]))
+    return parts
 
 
 def train(model: Any, image: Any, masks: torch.Tensor, args: argparse.Namespace) -> None:
     """AdamW after a warm-up, cosine to 0, gradients clipped."""
     from attnseg.iaunet.structures import MaskTruth
 
+    parts = cut(image, masks, model.postprocess.windows)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.0)
     start = time.perf_counter()
     for step in range(args.iters):
         rate = min(1, (step + 1) / 50) * (1 + math.cos(math.pi * step / args.iters)) / 2
         for group in optimizer.param_groups:
             group["lr"] = args.lr * rate
-        crops = [crop(image, masks, args.window) for _ in range(args.batch)]
+        crops = [parts[i] for i in torch.randperm(len(parts))[: args.batch]]
         truth = [MaskTruth(torch.zeros(len(m), dtype=torch.int64), m) for _, m in crops]
         feats = model.extract_feat(torch.stack([x for x, _ in crops]))
         losses = model.head.loss_masks(model.head(feats), truth)
@@ -111,10 +116,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="../shared/data/dsb2018", help="folder of the data set")
     parser.add_argument("--image", type=int, default=16, help="position in the training set")
-    parser.add_argument("--iters", type=int, default=900)
+    parser.add_argument("--iters", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--window", type=int, default=64)
-    parser.add_argument("--queries", type=int, default=24)
+    parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -123,7 +127,7 @@ def main() -> None:
     image, sample = read(args.data, args.image)
     masks = sample.gt_instances.masks.to_tensor(torch.bool, "cpu")
     torch.manual_seed(0)
-    model = build(args.window, args.queries).train()
+    model = build(args.window).train()
     train(model, image, masks, args)
     given = {key: value for key, value in vars(args).items() if key not in ("data", "threads")}
     standard = given == {key: parser.get_default(key) for key in given}

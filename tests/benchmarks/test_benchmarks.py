@@ -19,7 +19,7 @@ TINY = {
     "mask_postprocess": ["--size", "64", "--masks", "12", "--kinds", "cells"]
     + ["--threads", "1", "--repeats", "1", "--rounds", "1"],
     "overfit": ["--image", "0", "--iters", "2", "--batch", "1", "--window", "32"]
-    + ["--queries", "6", "--threads", "1"],
+    + ["--threads", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
