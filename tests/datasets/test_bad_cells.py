@@ -1,6 +1,7 @@
 """LIVECell, EVICAN2 and Revvity-25: files and objects that are not as they should be."""
 
 import json
+import re
 
 import pytest
 
@@ -178,6 +179,26 @@ def test_objects_without_a_pixel_are_left_out_and_counted(revvity):
     assert len(parts) == 27
     (code,) = [p["segmentation"] for p in parts if isinstance(p["segmentation"], dict)]
     assert isinstance(code["counts"], str)
+
+
+def test_polygons_beside_the_image_are_left_out_whatever_their_box_says(revvity):
+    def act(content):
+        content["annotations"][0]["segmentation"] = [[900, 900, 910, 900, 910, 910]]
+
+    change(revvity, act)
+    line = convert_revvity(revvity)[0]
+    assert "left out: 1 objects smaller than a pixel or outside the image" in line
+
+
+def test_annotations_listed_twice_are_written_once(revvity):
+    def act(content):
+        content["annotations"].append(content["annotations"][0])
+
+    before = sum(int(n) for n in re.findall(r"(\d+) objects", " ".join(convert_revvity(revvity))))
+    change(revvity, act)
+    lines = " ".join(convert_revvity(revvity))
+    assert "left out: 1 annotations listed twice" in lines
+    assert sum(int(n) for n in re.findall(r"(\d+) objects", lines)) == before
 
 
 def test_objects_that_lose_a_polygon_are_measured_again(revvity):

@@ -51,9 +51,10 @@ def convert_published(
 ) -> Split:
     """Read one published json and check it against the image files.
 
-    Polygons of fewer than three points, and objects of which no pixel is in the image, are left
-    out and counted: mmdet would leave them out without a word. An object that loses one of its
-    polygons is measured again by the others.
+    Polygons of fewer than three points, objects of which no pixel is in the image (by mask and by
+    box), and repetitions of an annotation with its id are left out and counted: mmdet would leave
+    out the former without a word and train on the latter. Published areas and boxes are kept; an
+    object that loses one of its polygons is measured again by the others.
 
     Args:
         path: The json.
@@ -86,7 +87,12 @@ def convert_published(
         size = read_size(picture)
         check_size(picture, size, path, (image["height"], image["width"]))
         objects = []
+        seen: dict[Any, Mapping[str, Any]] = {}
         for part in groups[image["id"]]:
+            if seen.get(part.get("id")) == part:
+                split.dropped["annotations listed twice"] += 1
+                continue
+            seen[part.get("id")] = part
             owner = f"'{path}', annotation {part.get('id')} of image '{image['file_name']}'"
             clean = _clean(part, size, owner, split.dropped)
             if clean:
@@ -133,11 +139,14 @@ def _clean(
         if not polygons:
             dropped["objects without a polygon of three points"] += 1
             return None
+        seen = measure_object(polygons, size, owner)
         if len(polygons) < len(segmentation):
             dropped["polygons without three points, of objects that have others"] += len(
                 segmentation
             ) - len(polygons)
-            measured = measure_object(polygons, size, owner)
+            measured = seen
+        elif not seen["area"]:
+            measured["area"] = 0
         segmentation = polygons
     x, y, width, height = measured["bbox"]
     inside = min(x + width, size[1]) > max(x, 0) and min(y + height, size[0]) > max(y, 0)
