@@ -1,18 +1,21 @@
 """The length of a training run."""
 
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Any
 
 from attnseg.apis.command import UsageError
 
 _STEP_KEYS = ("begin", "end", "T_max", "total_iters", "total_steps", "step_size")
+_LENGTH_KEYS = ("T_max", "total_steps")
 
 
 def shorten_training(cfg: Any, steps: int) -> None:
     """Train for ``steps`` of what the config's loop counts: iterations, else epochs.
 
-    Schedulers keep their shares of the run (a warm-up over an eighth stays one), and validation,
-    checkpoints and logs come at least once. Works for longer runs too.
+    Schedulers keep their shares of the run (a warm-up over an eighth stays one; one that would
+    have no room left is over from the start), and validation, checkpoints and logs come at least
+    once. Works for longer runs too.
 
     Args:
         cfg: Changed in place.
@@ -60,14 +63,54 @@ def _schedulers(value: Any) -> Iterator[Any]:
 
 
 def _rescale(scheduler: Any, scale: float) -> None:
+    from attnseg.engine.config_hash import type_name
+
     def moved(step: int) -> int:
         # Adjoining schedulers share a border: equal numbers have to stay equal.
         return max(1, round(step * scale)) if step > 0 else step
 
+    length = _length(scheduler)
+    spanning = [key for key in _LENGTH_KEYS if scheduler.get(key) and scheduler[key] == length]
     for key in _STEP_KEYS:
         if isinstance(scheduler.get(key), int):
             scheduler[key] = moved(scheduler[key])
     if "milestones" in scheduler:
         scheduler.milestones = sorted({moved(step) for step in scheduler.milestones})
+    if "periods" in scheduler:
+        borders = [0, *(moved(step) for step in accumulate(scheduler.periods))]
+        scheduler.periods = [max(1, end - start) for start, end in pairwise(borders)]
+    kind = type_name(scheduler)
+    if kind.startswith("Exponential"):
+        scheduler.gamma = scheduler.gamma ** (1 / scale)
     if isinstance(scheduler.get("end"), int):
-        scheduler.end = max(scheduler.end, scheduler.get("begin", 0) + 1)
+        shortest = 2 if kind.startswith("OneCycle") else 1
+        scheduler.end = max(scheduler.end, scheduler.get("begin", 0) + shortest)
+    # Rounded apart, a cosine would end before its scheduler does, and rise again.
+    for key in spanning:
+        scheduler[key] = _length(scheduler)
+    # mmengine converts epochs into iterations later: one epoch is long enough then.
+    if not scheduler.get("convert_to_iter_based"):
+        _keep_valid(scheduler, kind)
+
+
+def _length(scheduler: Any) -> int | None:
+    end = scheduler.get("end")
+    return end - scheduler.get("begin", 0) if isinstance(end, int) else None
+
+
+def _keep_valid(scheduler: Any, kind: str) -> None:
+    """Give a scheduler of one step the value that it leads to: mmengine leaves it at its first."""
+    length = _length(scheduler)
+    if kind.startswith("Linear") and length == 1:
+        end = scheduler.get("end_factor", 1.0)
+        scheduler.start_factor = max(scheduler.get("start_factor", 1 / 3), end)
+    elif kind.startswith("Constant") and length == 1:
+        scheduler.factor = 1.0
+    elif kind.startswith("OneCycle"):
+        total = scheduler.get("total_steps") or length
+        needed = 2 if scheduler.get("three_phase") else 1
+        if total is not None and total * scheduler.get("pct_start", 0.3) <= needed:
+            # No step to rise in; a cycle of one step would stand at the lowest value.
+            scheduler.update(pct_start=0.0, three_phase=False)
+            if scheduler.get("total_steps"):
+                scheduler.total_steps = max(2, total)
