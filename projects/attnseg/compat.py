@@ -44,6 +44,8 @@ def setup_env() -> None:
 
     - ``_base_ = 'mmseg::...'`` and ``'attnseg::...'`` are found;
     - mmdet imports without mmcv's compiled operators and without panopticapi;
+    - a bare ``LoadImageFromFile`` reads deep images and channels as our data sets do, also in
+      mmdet's and mmseg's inferencers;
     - launching works on nodes without CUDA, and results are collected in the run folder;
     - checkpoints are written atomically and read without running code from them.
 
@@ -62,6 +64,7 @@ def setup_env() -> None:
     _register_packages()
     _stub_operators()
     _stub_panopticapi()
+    _register_loader()
     install_dist()
     install_io()
 
@@ -126,6 +129,34 @@ def _register_packages() -> None:
             continue
         utils.MODULE2PACKAGE["mmseg"] = distribution
         return
+
+
+def _register_loader() -> None:
+    """Put our reader of ``LoadImageFromFile`` in the place of mmcv's.
+
+    mmcv's divides deep images by 256 and gives black for channels and stacks, without a word.
+    mmdet's and mmseg's inferencers build it by name, past the data sets that know better.
+    """
+    import mmcv.transforms  # noqa: F401  It registers its own, once.
+    from mmengine.registry import TRANSFORMS
+
+    TRANSFORMS.register_module("LoadImageFromFile", force=True, module=load_image_from_file)
+
+
+def load_image_from_file(**arguments: Any) -> Any:
+    """``attnseg.LoadImage`` without arguments, mmcv's ``LoadImageFromFile`` with any.
+
+    The rule of our data sets (:func:`attnseg.datasets.mixin.own_loader`). Files of 8 bits and 1, 3
+    or 4 channels are read alike by both, but that ours does not turn them as EXIF says.
+    """
+    if arguments:
+        from mmcv.transforms import LoadImageFromFile
+
+        return LoadImageFromFile(**arguments)
+    from attnseg.registry import TRANSFORMS
+
+    # Whose sizes are to be checked is left to the data sets.
+    return TRANSFORMS.build({"type": "attnseg.LoadImage", "check_sizes": False})
 
 
 class MissingOperatorError(RuntimeError):

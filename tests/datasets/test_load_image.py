@@ -30,6 +30,25 @@ def test_8_bit_colour_is_what_opencv_reads(tmp_path):
     assert results["ori_shape"] == results["img_shape"] == (13, 22)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 1), (9, 8, 3)])
+@pytest.mark.parametrize("options", [{}, {"channels": 1}, {"select": (0,)}])
+def test_an_array_is_treated_as_its_file(tmp_path, dtype, shape, options):
+    image = RNG.integers(0, 255, shape).astype(dtype)
+    path = save(tmp_path / "a.png", image)
+    results = LoadImage(**options)({"img": image})
+    np.testing.assert_array_equal(results["img"], load(path, **options))
+    assert results["ori_shape"] == (9, 8)
+
+
+def test_an_array_that_is_no_image_is_refused():
+    for shape in [(4,), (0, 3), (2, 2, 2, 2)]:
+        with pytest.raises(ValueError, match=r"given as array has shape"):
+            LoadImage()({"img": np.zeros(shape, np.uint8)})
+    with pytest.raises(ValueError, match="image 'given as array' has 2 channels"):
+        LoadImage()({"img": np.zeros((4, 5, 2), np.uint8)})
+
+
 @pytest.mark.parametrize(("channels", "found"), [(3, 3), (1, 1), (None, 1)])
 def test_gray_is_repeated_or_kept(tmp_path, channels, found):
     gray = RNG.integers(0, 255, (11, 7), np.uint8)

@@ -33,7 +33,14 @@ from attnseg.iaunet.structures import MaskPrediction
 from attnseg.iaunet.windows import Window
 
 _PERCENTILES = (0.5, 99.5)
-_NEED_LABELS = {"LoadAnnotations", "LoadPanopticAnnotations", "CheckSample"}
+_NEED_LABELS = {
+    "CheckSample",
+    "LoadAnnotations",
+    "LoadPanopticAnnotations",
+    "LoadPanopticAsSemantic",
+    "LoadPanopticMap",
+    "SplitPanopticMap",
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,8 @@ def inference_pipeline(cfg: Any) -> Compose:
     while isinstance(dataset, Mapping) and "pipeline" not in dataset and "dataset" in dataset:
         dataset = dataset["dataset"]
     if not isinstance(dataset, Mapping) or not dataset.get("pipeline"):
-        raise UsageError(f"{cfg.filename} has no test_dataloader.dataset.pipeline to read images.")
+        name = getattr(cfg, "filename", None) or "the config"
+        raise UsageError(f"{name} has no test_dataloader.dataset.pipeline to read images.")
     steps = own_loader([dict(step) for step in dataset["pipeline"]])
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
         return Compose([step for step in steps if type_name(step) not in _NEED_LABELS])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...registry import TRANSFORMS
 from .check import check_files
-from .decode import BGR, Stack, decode_image
+from .decode import BGR, Decoded, Stack, decode_image
 
 _MISSING = ("error", "zero", "repeat")
 Plan = list[int | None]
@@ -19,6 +19,9 @@ Plan = list[int | None]
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
     """Load ``img_path`` as (H, W, C), with clear errors and without silent truncation.
+
+    Where there is an ``img`` but no path, that array (H, W) or (H, W, C) is treated as if a file
+    had it; three channels are BGR.
 
     8-bit images stay uint8 in 0..255, colour in BGR as OpenCV gives it (so ``bgr_to_rgb=True``
     in the data preprocessor, as usual). Images of 16 bits and more, and float images, are
@@ -88,15 +91,13 @@ class LoadImage(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``img`` (H, W, C), ``img_shape`` and ``ori_shape``, both (H, W)."""
-        path = results["img_path"]
-        try:
-            data = get(path)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise FileNotFoundError(
-                f"image '{path}' does not exist: the annotations name it, but it is not in the "
-                "image folder (config keys data_root and data_prefix)."
-            ) from error
-        img, colour, alpha = decode_image(data, path, self.stack)
+        from_array = results.get("img_path") is None and "img" in results
+        if from_array:
+            path = "given as array"
+            img, colour, alpha = _as_decoded(results["img"])
+        else:
+            path = results["img_path"]
+            img, colour, alpha = decode_image(_read(path), path, self.stack)
         if self.select is None and self.channels == 1 and colour:
             img, plan = to_gray(img), [0]
         else:
@@ -109,7 +110,7 @@ class LoadImage(BaseTransform):
         elif self.to_float32:
             img = img.astype(np.float32)
         img = _arrange(img, [None if i is None else used.index(i) for i in plan])
-        if self.check_sizes:
+        if self.check_sizes and not from_array:
             check_files(results, img.shape[:2])
         results["img"] = np.ascontiguousarray(img)
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
@@ -149,6 +150,25 @@ class LoadImage(BaseTransform):
             f"{wanted} of them: set channels={found} (and in_channels of the model), or None; "
             f"{fix}."
         )
+
+
+def _read(path: str) -> bytes:
+    try:
+        return get(path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(
+            f"image '{path}' does not exist. If annotations name it: it is not in the image "
+            "folder (config keys data_root and data_prefix)."
+        ) from error
+
+
+def _as_decoded(img: NDArray[Any]) -> Decoded:
+    if img.ndim not in (2, 3) or not img.size:
+        raise ValueError(
+            f"image given as array has shape {img.shape}: (H, W) or (H, W, C) is needed."
+        )
+    img = img if img.ndim == 3 else img[..., None]
+    return Decoded(img, colour=img.shape[2] == 3, alpha=False)
 
 
 def _is_index(value: Any) -> bool:
