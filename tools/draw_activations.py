@@ -22,7 +22,7 @@ from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 
 from attnseg.apis.activation_figure import draw_explanation
-from attnseg.apis.activations import explain_image, inference_pipeline
+from attnseg.apis.activations import Explanation, explain_image, inference_pipeline
 from attnseg.apis.experiment import UsageError, build_config, input_errors, run_command
 from attnseg.engine.checkpoint import load_weights
 from attnseg.iaunet import IAUNet
@@ -74,6 +74,17 @@ def build_model(cfg: Any) -> tuple[IAUNet, list[str]]:
     return model.to(get_device()).eval(), list(classes)
 
 
+def describe_result(shown: Explanation) -> str:
+    """How many instances there are, and in which part of the image they were looked for."""
+    found = f"{len(shown.instances)} instances" if shown.kept else "no instance"
+    if shown.window is None:
+        return found
+    top, left, height, width = shown.window
+    part = f"the window at top {top}, left {left} ({height} x {width} pixels)"
+    rest = f"of an input of {shown.whole_size[0]} x {shown.whole_size[1]}"
+    return f"{found} in {part} {rest}; --window TOP LEFT chooses another"
+
+
 def main() -> None:
     """Draw as the command line says."""
     args = parse_args()
@@ -97,8 +108,7 @@ def main() -> None:
             ending = f"-{used[stem]}" if used[stem] > 1 else ""
             path = Path(args.out) / f"{stem}{ending}.png"
             draw_explanation(shown, path, args.top, args.levels, classes)
-        found = f"{len(shown.instances)} instances" if shown.kept else "no instance"
-        print(f"{path}: {found}", flush=True)
+        print(f"{path}: {describe_result(shown)}", flush=True)
 
 
 if __name__ == "__main__":

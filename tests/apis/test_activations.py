@@ -1,6 +1,7 @@
 """Explanations of IAUNet's instances: the right queries, maps and windows, and their figure."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +31,7 @@ from attnseg.apis.experiment import UsageError, build_config
 from attnseg.iaunet import IAUNet
 from attnseg.iaunet.postprocess import PostprocessConfig, select
 from attnseg.iaunet.structures import MaskPrediction
+from attnseg.iaunet.windows import Window
 from attnseg.registry import MODELS
 from tests.iaunet.factory import detector
 
@@ -284,7 +286,17 @@ def test_tool_draws_each_image(
     monkeypatch.setattr("sys.argv", ["draw", *map(str, trained), *images, *options])
     tool.main()
     assert {path.name for path in out.iterdir()} == {"cells.png", "cells-2.png"}
-    assert "cells-2.png: " in capsys.readouterr().out
+    large, small = capsys.readouterr().out.splitlines()[-2:]
+    assert "instances in the window at top 9, left 19 (32 x 32 pixels) of an input of 50" in large
+    assert large.endswith("x 70; --window TOP LEFT chooses another")
+    assert small.startswith(str(out / "cells-2.png")) and small.endswith(" instances")
+
+
+def test_tool_says_where_it_found_nothing(tool: ModuleType) -> None:
+    nothing = explanation((32, 32), 1, kept=False)
+    assert tool.describe_result(nothing) == "no instance"
+    part = replace(nothing, window=Window(0, 4, 32, 32), whole_size=(90, 80))
+    assert tool.describe_result(part).startswith("no instance in the window at top 0, left 4 (")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,8 @@ def _legend(shown: Explanation, rows: int) -> str:
         f"{len(shown.instances)} instances of {count} queries have a score above "
         f"{shown.score_thr:g};\nthe best {rows} have a row."
         if shown.kept
-        else f"No instance has a score above {shown.score_thr:g}: here are the {rows}\n"
+        else f"No instance {'here ' if shown.window else ''}has a score above "
+        f"{shown.score_thr:g}: these are the {rows}\n"
         f"of {count} queries surest of a class (score: its probability)."
     )
     padding = ""
