@@ -1,17 +1,37 @@
 """The commands of docs/cells.md, as a user types them."""
 
+import json
 import re
 import runpy
 import shlex
 import sys
 
+import numpy as np
 import pytest
+import tifffile
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
 
 from . import published_cells
 from .published_cells import REPO, load
 
 PAGE = (REPO / "docs/cells.md").read_text()
+INFERENCE_LEAF = """
+_base_ = [
+    "{configs}/iaunet/base_small.py",
+    "{configs}/_base_/datasets/livecell_cells.py",
+    "{configs}/_base_/schedules/iaunet_adamw_1e-4.py",
+]
+model = dict(
+    backbone=dict(widths=(4, 8, 8, 12)),
+    head=dict(
+        in_channels=[4, 8, 8, 12], channels=8, num_heads=2, num_queries=7, num_classes=1
+    ),
+    test_cfg=dict(score_thr=0.0, mask_thr=0.4, rle=True, windows=dict(size=(512, 512))),
+)
+"""
 COMMANDS = re.findall(r"^python (tools/dataset_converters/\S+) (data/\w+)(.*)$", PAGE, re.M)
 
 
@@ -43,6 +63,26 @@ def test_every_converter_of_cells_is_on_the_page():
         "revvity.py",
         "crop_dense.py",
     }
+
+
+def test_inference_of_the_page_reads_tiff(tmp_path, monkeypatch):
+    published_cells.write_livecell(tmp_path / "data/livecell")
+    monkeypatch.chdir(tmp_path)
+    run(REPO / "tools/dataset_converters/livecell.py", "data/livecell", "", monkeypatch)
+    init_default_scope("mmdet")
+    leaf = INFERENCE_LEAF.format(configs=(REPO / "configs").as_posix())
+    (tmp_path / "mine.py").write_text(leaf)
+    model = MODELS.build(Config.fromfile(tmp_path / "mine.py").model)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "iter_16000.pth")
+    (tmp_path / "images/val").mkdir(parents=True)
+    image = np.random.default_rng(0).integers(300, 4000, (40, 56)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "images/val/a.tif", image)
+    (code,) = re.findall(r"```python\n(from .*?)```", PAGE, re.S)
+    exec(code, {})
+    found = json.loads((tmp_path / "found/preds/a.json").read_text())
+    assert len(found["masks"]) == len(found["scores"]) > 0
+    assert found["masks"][0]["size"] == [40, 56]
+    assert (tmp_path / "found/vis/a.tif.png").is_file()
 
 
 def test_difficulty_is_chosen_on_the_command_line():

@@ -9,10 +9,13 @@ import pytest
 import tifffile
 import torch
 from mmcv.transforms import Compose
-from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.registry import DATASETS, MODELS, TRANSFORMS
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
 
-from attnseg.datasets import CocoInstanceDataset
+from attnseg.apis.experiment import build_config
+from attnseg.apis.inferencer import DetInferencer
 from tests.datasets.objects import box_object
 from tests.datasets.test_scale_jitter import sample
 
@@ -24,7 +27,8 @@ BOXES = ([5, 9, 20, 14], [40, 30, 33, 21])
 
 def write_set(folder, channels, axes=None):
     """Two 16-bit images, the second without objects; objects are bright in every channel."""
-    (folder / "images").mkdir()
+    for name in ("images/train", "images/val", "annotations", "weights"):
+        (folder / name).mkdir(parents=True)
     images = []
     rng = np.random.default_rng(0)
     for number, name in enumerate(("a.tif", "b.tif")):
@@ -37,23 +41,37 @@ def write_set(folder, channels, axes=None):
         if axes and "Z" in axes:
             stored = np.stack([stored, stored // 2])
         stored = stored.astype(np.uint16)
-        tifffile.imwrite(folder / "images" / name, stored, photometric="minisblack", **kwargs)
+        for split in ("train", "val"):
+            path = folder / "images" / split / name
+            tifffile.imwrite(path, stored, photometric="minisblack", **kwargs)
         size = {"height": SIZE[0], "width": SIZE[1]}
         images.append({"id": number, "file_name": name, **size})
     objects = [box_object(i + 1, 0, 1, box) for i, box in enumerate(BOXES)]
     categories = [{"id": 1, "name": "cell"}]
     content = {"images": images, "annotations": objects, "categories": categories}
-    (folder / "annotations.json").write_text(json.dumps(content))
+    for split in ("train", "val"):
+        (folder / f"annotations/instances_{split}.json").write_text(json.dumps(content))
 
 
-def batch_of(folder, pipeline):
-    dataset = CocoInstanceDataset(
-        data_root=str(folder),
-        ann_file="annotations.json",
-        data_prefix={"img": "images/"},
-        filter_cfg={"filter_empty_gt": False},
-        pipeline=pipeline,
-    )
+def documented(number: int, folder: Path) -> Config:
+    """The config as a user pastes it, and with steps of one size that is small enough."""
+    text = CONFIGS[number].replace("attnseg::", f"{(PAGE.parents[1] / 'configs').as_posix()}/")
+    (folder / "mine.py").write_text(text)
+    if "resnet50" in text:
+        weights = MODELS.build({"type": "ResNet", "depth": 50}).state_dict()
+        torch.save(weights, folder / "weights/resnet50.pth")
+    cfg = build_config(folder / "mine.py", data=folder)
+    for split, key in (("train", "size"), ("val", "scale"), ("test", "scale")):
+        for step in cfg[f"{split}_dataloader"].dataset.pipeline:
+            if step.get(key):
+                step[key] = (96, 128) if split == "train" else (128, 96)
+            if split == "train" and "ratio_range" in step:
+                step.update(ratio_range=(1.0, 1.0))
+    return cfg
+
+
+def batch_of(cfg: Config, split: str) -> dict:
+    dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
     return pseudo_collate([dataset[0], dataset[1]])
 
 
@@ -63,19 +81,14 @@ def batch_of(folder, pipeline):
 )
 def test_configs_of_the_documentation(tmp_path, monkeypatch, config, channels, axes):
     monkeypatch.chdir(tmp_path)
+    init_default_scope("mmdet")
     write_set(tmp_path, channels, axes)
-    (tmp_path / "weights").mkdir()
-    rgb = MODELS.build({"type": "ResNet", "depth": 18})
-    torch.save(rgb.state_dict(), "weights/resnet18.pth")
-    scope = {}
-    exec(CONFIGS[config], scope)
-    model = scope["model"]
-    backbone = MODELS.build(model["backbone"])
-    backbone.init_weights()
-    preprocessor = MODELS.build(model["data_preprocessor"])
-    data = preprocessor(batch_of(tmp_path, scope["train_pipeline"]), training=True)
+    cfg = documented(config, tmp_path)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    data = model.data_preprocessor(batch_of(cfg, "train"), training=True)
     inputs, samples = data["inputs"], data["data_samples"]
-    wanted = model["backbone"].get("in_channels", 3)
+    wanted = cfg.model.backbone.get("in_channels", 3)
     assert inputs.dtype == torch.float32 and inputs.shape[:2] == (2, wanted)
     masks = samples[0].gt_instances.masks
     assert masks.masks.shape[1:] == inputs.shape[2:]
@@ -84,15 +97,23 @@ def test_configs_of_the_documentation(tmp_path, monkeypatch, config, channels, a
     inside = torch.from_numpy(masks.masks.any(0))
     height, width = samples[0].img_shape[:2]
     outside = ~inside[:height, :width]
-    used = 2 if config == 2 and channels == 2 else wanted
-    for channel in inputs[0, :used]:
+    # The channel of zeros is the last of the loaded three, and the first behind bgr_to_rgb.
+    first = 1 if config == 2 and channels == 2 else 0
+    for channel in inputs[0, first:]:
         bright = channel[inside].mean() - channel[:height, :width][outside].mean()
         assert bright > channel[:height, :width].std()
-    maps = backbone(inputs)
-    assert [one.shape[1] for one in maps] == [64, 128, 256, 512]
-    assert all(one.isfinite().all() for one in maps)
-    maps[-1].sum().backward()
-    assert backbone.conv1.weight.shape[1] == wanted
+    maps = model.backbone(inputs)
+    assert len(maps) == 4 and all(one.isfinite().all() for one in maps)
+    # Tests read the same values as trainings do, and so does inference.
+    test = batch_of(cfg, "test")
+    assert test["inputs"][0].shape[0] == wanted
+    torch.save({"state_dict": model.state_dict()}, "weights/mine.pth")
+    infer = DetInferencer(cfg, "weights/mine.pth", device="cpu", show_progress=False)
+    packed = infer.pipeline("images/val/a.tif")["inputs"]
+    assert torch.equal(packed, test["inputs"][0])
+    train = batch_of(cfg, "train")["inputs"][0]
+    assert abs(float(train.max()) - float(packed.max())) < 0.2 * float(packed.max())
+    assert infer(["images/val/a.tif"], return_datasamples=True)["predictions"]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
