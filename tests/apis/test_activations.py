@@ -60,7 +60,7 @@ test_dataloader = dict(
 
 def pipeline(channels: int = 3) -> Compose:
     register_all_modules(init_default_scope=False)
-    steps = [{"type": "attnseg.LoadImage", "channels": channels}, {"type": "PackDetInputs"}]
+    steps = [{"type": "attnseg.LoadImage", "channels": channels}, {"type": "mmdet.PackDetInputs"}]
     return Compose([TRANSFORMS.build(step) for step in steps])
 
 
