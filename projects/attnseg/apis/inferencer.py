@@ -32,12 +32,10 @@ import mmseg.apis
 from attnseg.apis.activations import inference_pipeline
 from attnseg.apis.command import UsageError
 from attnseg.datasets import LoadImage
-from attnseg.engine.display import to_rgb
-from attnseg.engine.hooks.picture import _with_masks
+from attnseg.engine.display import picture_name, to_rgb, with_masks
 from attnseg.rle import decode_mask
 
 Given = str | Path | NDArray[Any] | Mapping[str, Any]
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 class InputPipeline:
@@ -100,15 +98,13 @@ class _OwnReader:
     ) -> NDArray[np.uint8]:
         image = to_rgb(self.pipeline.read(given)["img"], bgr=True)
         if isinstance(given, (str, Path)):
-            name = Path(given).name
-            # Other files (TIFF) are drawn as PNG, which every viewer shows.
-            name += "" if Path(name).suffix.lower() in _PICTURES else ".png"
+            name = picture_name(given)
         else:
             name = f"{self.num_visualized_imgs:08}.png"
         self.visualizer.add_datasample(
             name,
             image,
-            _with_masks(sample, threshold, image.shape[:2]),
+            with_masks(sample, threshold, image.shape[:2]),
             draw_gt=False,
             out_file=str(Path(folder) / name) if folder else None,
             **options,

@@ -1,9 +1,15 @@
 """Images of any depth and number of channels as pictures for the screen."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def to_rgb(image: NDArray[Any], bgr: bool = False) -> NDArray[np.uint8]:
@@ -54,3 +60,34 @@ def _to_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     elif high <= 1 and pixels.dtype.kind in "fb":
         values = values * 255
     return np.rint(np.where(finite, values, 0)).astype(np.uint8)
+
+
+def picture_name(path: str | Path) -> str:
+    """Name of the file for a picture of an image: its own, as PNG where no viewer shows such."""
+    path = Path(path)
+    return path.name + ("" if path.suffix.lower() in _PICTURES else ".png")
+
+
+def with_masks(sample: BaseDataElement, threshold: float, size: tuple[int, int]) -> BaseDataElement:
+    """Give instances above a score masks instead of RLEs, which no visualizer reads.
+
+    Decoding all of them would take too much memory for large images of many cells.
+
+    Args:
+        sample: Predictions of one image; returned as it is if it holds no RLEs.
+        threshold: Scores above it are drawn.
+        size: Height and width of the image in pixels.
+    """
+    found = sample.get("pred_instances")
+    if found is None or not isinstance(found.get("masks"), (list, tuple)):
+        return sample
+    found = found[found.scores > threshold]
+    masks = torch.zeros(len(found), *size, dtype=torch.bool)
+    for mask, rle in zip(masks, found.masks, strict=True):
+        mask[:] = torch.from_numpy(coco_mask.decode(rle))
+    drawn = found.new()
+    del drawn.masks
+    drawn.masks = masks
+    copy = sample.new()
+    copy.pred_instances = drawn
+    return copy

@@ -5,19 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
-from attnseg.engine.display import to_rgb
+from attnseg.engine.display import picture_name, to_rgb, with_masks
 from attnseg.registry import HOOKS, TRANSFORMS
 
-# Other files (TIFF) are drawn as PNG, which every viewer shows.
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 _DEFAULT_THRESHOLD = 0.3
 
 
@@ -78,8 +74,7 @@ class PictureHook(Hook):
             path = Path(sample.img_path)
             place: dict[str, Any] = {"name": f"test_{path.name}", "step": batch_idx}
             if self.test_out_dir is not None:
-                ending = "" if path.suffix.lower() in _PICTURES else ".png"
-                place["out_file"] = str(Path(self.test_out_dir) / f"{path.name}{ending}")
+                place["out_file"] = str(Path(self.test_out_dir) / picture_name(path))
             self._draw(runner, runner.test_dataloader, sample, **place)
 
     def _draw(self, runner: Runner, loader: Any, sample: BaseDataElement, **place: Any) -> None:
@@ -87,7 +82,7 @@ class PictureHook(Hook):
         threshold = self.options.get("pred_score_thr", _DEFAULT_THRESHOLD)
         runner.visualizer.add_datasample(
             image=image,
-            data_sample=_with_masks(sample, threshold, image.shape[:2]),
+            data_sample=with_masks(sample, threshold, image.shape[:2]),
             **place,
             **self.options,
         )
@@ -106,25 +101,3 @@ def _loading_step(dataset: Any) -> BaseTransform:
 
 def _load(step: BaseTransform, path: str) -> NDArray[np.uint8]:
     return to_rgb(step({"img_path": path})["img"], bgr=True)
-
-
-def _with_masks(
-    sample: BaseDataElement, threshold: float, size: tuple[int, int]
-) -> BaseDataElement:
-    """The sample with tensors for those RLEs that are going to be drawn; no visualizer reads RLEs.
-
-    Decoding all of them would take too much memory for large images of many cells.
-    """
-    found = sample.get("pred_instances")
-    if found is None or not isinstance(found.get("masks"), (list, tuple)):
-        return sample
-    found = found[found.scores > threshold]
-    masks = torch.zeros(len(found), *size, dtype=torch.bool)
-    for mask, rle in zip(masks, found.masks, strict=True):
-        mask[:] = torch.from_numpy(coco_mask.decode(rle))
-    drawn = found.new()
-    del drawn.masks
-    drawn.masks = masks
-    copy = sample.new()
-    copy.pred_instances = drawn
-    return copy
