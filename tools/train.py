@@ -16,7 +16,9 @@ def main() -> None:
     parser.add_argument("--load-from", dest="checkpoint", help="weights to start from")
     parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--max-iters", type=int, help="length; the schedule is scaled to it")
+    length.add_argument(
+        "--max-iters", type=int, help="length; the schedule follows, resumed or not"
+    )
     length.add_argument("--max-epochs", type=int, help="the same, for configs in epochs")
     run_train(build_config(**parse_run(parser)))
 

@@ -3,7 +3,9 @@
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.command import UsageError, input_errors, training_errors
+from attnseg.datasets.transforms.decode import decode_image
+from attnseg.errors import InputError
 
 
 class Broken(Dataset):
@@ -28,3 +30,25 @@ def test_the_error_of_a_data_worker_is_its_text_alone() -> None:
 def test_other_errors_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError), input_errors():
         1 / 0  # noqa: B018
+
+
+class Damaged(Broken):
+    def __getitem__(self, index: int) -> int:
+        return len(decode_image(b"no image", "a.png").img)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_image_in_a_training_is_one_line(workers: int) -> None:
+    with pytest.raises(UsageError, match=r"^image 'a.png' cannot be decoded"), training_errors():
+        list(DataLoader(Damaged(), num_workers=workers))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_other_value_errors_in_a_training_keep_their_traceback(workers: int) -> None:
+    with pytest.raises(ValueError, match="is damaged"), training_errors():
+        list(DataLoader(Broken(), num_workers=workers))
+
+
+def test_an_input_error_in_a_training_is_one_line() -> None:
+    with pytest.raises(UsageError, match="^3 channels$"), training_errors():
+        raise InputError("3 channels")

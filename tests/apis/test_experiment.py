@@ -167,7 +167,8 @@ def test_semantic_train_resume_and_test_from_another_directory(tiny: Path, tmp_p
     longer = {"train_cfg.max_iters": 6, "train_cfg.val_interval": 6}
     cfg = build_config(config, work_dir=run, data=tiny, resume="auto", cfg_options=longer)
     assert cfg.load_from.endswith("iter_4.pth")
-    assert experiment.run_train(cfg).iter == 6 and (run / "iter_6.pth").is_file()
+    runner = experiment.run_train(cfg)
+    assert runner.iter == 6 and (run / "iter_6.pth").is_file()
 
     drawn = tmp_path / "drawn"
     arguments = (config, run / "iter_6.pth", "--data", tiny, "--work-dir", tmp_path / "test")
@@ -219,7 +220,8 @@ def test_epoch_schedule_of_the_paper_runs(tiny: Path, tmp_path: Path) -> None:
 def test_wrong_number_of_classes_is_reported(tiny: Path, tmp_path: Path) -> None:
     config = _semantic(tmp_path, classes=5)
     cfg = build_config(config, work_dir=tmp_path / "run", data=tiny)
-    with pytest.raises(AssertionError, match=r"num_classes.*\(5\)"):
+    message = r"^model.decode_head.num_classes is 5, but .* has 2 classes \(ground, object\). Set"
+    with pytest.raises(UsageError, match=message):
         experiment.run_train(cfg)
 
 

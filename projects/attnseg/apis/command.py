@@ -2,16 +2,21 @@
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import attnseg
 from attnseg.compat import MissingOperatorError
+from attnseg.errors import InputError
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 TRACEBACK_VARIABLE = "ATTNSEG_TRACEBACK"
+_DATASETS = Path(attnseg.__file__).parent / "datasets"
 
 
 class UsageError(Exception):
@@ -23,7 +28,8 @@ def input_errors(*more: type[Exception]) -> Iterator[None]:
     """Turn errors about files and values into a UsageError of the same text.
 
     Goes around the code that reads a config, opens a data set or converts one, and around a test,
-    never around a training: there an error is the program's, and its traceback is wanted.
+    never around a training: there an error is the program's, and its traceback is wanted. See
+    :func:`training_errors`.
 
     Args:
         more: Errors that mean bad input besides ValueError and a missing or existing file.
@@ -35,6 +41,36 @@ def input_errors(*more: type[Exception]) -> Iterator[None]:
         yield
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, *more) as error:
         raise UsageError(_message(error)) from error
+
+
+@contextmanager
+def training_errors() -> Iterator[None]:
+    """Turn errors in the midst of a training into a UsageError, if the input is surely at fault.
+
+    That is so for an InputError, and for what our own data sets and transforms raise on purpose;
+    a ValueError out of any other line keeps its traceback.
+
+    Raises:
+        UsageError: In place of these.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        if isinstance(error, InputError) or _raised_by_datasets(error):
+            raise UsageError(_message(error)) from error
+        raise
+
+
+def _raised_by_datasets(error: Exception) -> bool:
+    """Whether the innermost line is a ``raise`` of our data sets, be it in a worker process."""
+    _, inside, text = str(error).partition("Original Traceback")
+    if inside:
+        found = re.findall(r'^ +File "(.+)", line \d+, in .+\n +(.+)$', text, re.MULTILINE)
+        file, line = found[-1] if found else ("", "")
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        file, line = frame.filename, frame.line or ""
+    return line.lstrip().startswith("raise ") and _DATASETS in Path(file).parents
 
 
 def _message(error: Exception) -> str:

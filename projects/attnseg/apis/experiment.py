@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import attnseg
-from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command
+from attnseg.apis.arguments import argument_errors, check_classes
+from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command, training_errors
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.schedule import shorten_training, step_unit
@@ -104,7 +105,8 @@ def build_config(
         seed: Takes the place of the config's.
         amp: Mixed precision; needs a GPU, as mmengine does.
         resume: ``'auto'`` continues from the newest checkpoint of the run folder, and starts
-            as without it if there is none; a path continues from that file.
+            as without it if there is none; a path continues from that file. Where the config or
+            the length has changed since, the new schedule holds from there on.
         checkpoint: Weights to evaluate, or to start from.
         show_dir: Where a test draws its predictions.
         max_iters: Length of the training; see :func:`shorten_training`.
@@ -119,11 +121,9 @@ def build_config(
         UsageError: A file or folder is missing, or an option does not fit the config.
     """
     setup_env()
-    from mmengine.config import Config
-
     path = find_config(config)
     with input_errors():
-        cfg = Config.fromfile(str(path))
+        cfg = _read(path)
     options = dict(cfg_options or {})
     moved = options.pop("data_root", None)
     data = data if data is not None else moved
@@ -151,6 +151,21 @@ def build_config(
     return cfg
 
 
+def _read(path: Path) -> Any:
+    from mmengine.config import Config
+
+    try:
+        return Config.fromfile(str(path))
+    except FileNotFoundError as error:
+        package = Path(attnseg.__file__).resolve().parent
+        if package / ".mim" in Path(str(error.filename or "")).absolute().parents:
+            raise UsageError(
+                f"{path}: a base 'attnseg::...' is found only where attnseg is installed, and "
+                f"{package} is merely on the path: run pip install -e . in the checkout."
+            ) from error
+        raise
+
+
 def run_train(cfg: Any) -> Any:
     """Train by the config; returns the Runner afterwards.
 
@@ -161,6 +176,7 @@ def run_train(cfg: Any) -> Any:
         MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
     from attnseg.engine.checkpoint import check_weights
+    from attnseg.engine.hooks import ChannelsHook, ScheduleHook
 
     _check_data(cfg, ("train_dataloader", "val_dataloader"))
     with input_errors():
@@ -169,10 +185,15 @@ def run_train(cfg: Any) -> Any:
         with input_errors(RuntimeError):
             found = check_weights(runner.model, cfg.load_from, strict=bool(cfg.get("resume")))
         runner.logger.info(f"{cfg.load_from}: {found}")
-    with input_errors():
+    with input_errors(), argument_errors(cfg):
         _build_loops(runner, "train_loop", "val_loop")
+    check_classes(runner)
     _check_first_weights(runner)
-    runner.train()
+    runner.register_hook(ChannelsHook())
+    if cfg.get("resume"):
+        runner.register_hook(ScheduleHook())
+    with training_errors():
+        runner.train()
     return runner
 
 
@@ -192,7 +213,7 @@ def run_test(cfg: Any) -> dict[str, float]:
     # The runner loads them once more, leniently, after its hooks are set up.
     with input_errors(RuntimeError):
         load_weights(runner.model, cfg.load_from)
-    with input_errors(TypeError):
+    with input_errors(TypeError), argument_errors(cfg):
         _build_loops(runner, "test_loop")
     # What goes wrong from here on is nearly always an image or an annotation.
     with input_errors(KeyError):
@@ -205,7 +226,8 @@ def _build_runner(cfg: Any) -> Any:
 
     set_run_folder(cfg.work_dir)
     _leave_records(cfg)
-    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    with argument_errors(cfg):
+        runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     require_operators(cfg.get("model"), runner.model)
     return runner
 
