@@ -41,13 +41,17 @@ def safe_torch_load(file: Any, map_location: Any = None, weights_only: bool | No
     try:
         with _allowed_globals():
             return _without_code(torch.load(file, map_location=map_location, weights_only=True))
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # Unpicklers fail at other bytes in more ways than a list can name.
         wanted = _unsupported_global(str(error))
         if wanted is not None:
             raise RuntimeError(
                 f"{_file_name(file)}: not a plain weights file: reading it needs '{wanted}'. {_FIX}"
             ) from None
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, LookupError):
+            reason = f"{type(error).__name__} {reason}"
         raise RuntimeError(
             f"{_file_name(file)}: damaged or not a checkpoint ({reason}). "
             "Copy it again, or use the checkpoint before it."
