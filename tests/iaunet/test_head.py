@@ -149,12 +149,28 @@ def test_pixel_features_stay_where_no_update_is_asked_for():
         ({"preset": "slow"}, "preset 'slow' is unknown; choose one of full, fast"),
         ({"in_channels": (4, 8, 8)}, "in_channels must have 4 numbers"),
         ({"widths": (4, 8)}, "widths must have 4 numbers"),
-        ({"num_queries": 0}, "at least 1"),
+        ({"num_queries": 0}, "num_queries must be a whole number, at least 1, got 0"),
+        ({"num_queries": 2.5}, "num_queries must be a whole number, at least 1, got 2.5"),
+        ({"num_queries": "5"}, "num_queries must be a whole number, at least 1, got '5'"),
+        ({"num_classes": None}, "num_classes must be a whole number"),
+        ({"layers_per_level": 0}, "layers_per_level must be a whole number"),
+        ({"in_channels": 4}, "in_channels must have 4 numbers, one a level, got 4"),
+        ({"widths": (4, 8, 8, 0.5)}, "each of widths must be a whole number"),
+        ({"query_ratio": 0}, "query_ratio must be a number of at least 1/channels, got 0"),
+        ({"query_ratio": None}, "query_ratio must be a number"),
     ],
 )
 def test_wrong_arguments(option, message):
     with pytest.raises(ValueError, match=message):
         IAUNetHead(**{"in_channels": (4, 8, 8, 12), "channels": 8, "num_heads": 2, **option})
+
+
+def test_maps_that_do_not_fit_the_head_are_named():
+    model = detector(in_channels=(4, 8, 16, 12))
+    with pytest.raises(
+        ValueError, match=r"in_channels=\(4, 8, 16, 12\).*backbone, which have \(4, 8, 8, 12\)"
+    ):
+        model(torch.randn(1, 3, 32, 32), mode="tensor")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

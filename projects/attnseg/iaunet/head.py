@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from attnseg.errors import InputError
 from attnseg.iaunet.decoder_level import DecoderLevel, LevelMaps, MaskPredictor
 from attnseg.iaunet.dual_path import PIXEL_UPDATES, DualPathLayer
 from attnseg.iaunet.pixel_decoder import LevelFeatures, PixelDecoderLevel
@@ -50,8 +51,9 @@ class IAUNetHead(BaseModule):
         init_cfg: see mmengine's BaseModule.
 
     Raises:
-        ValueError: naming the argument, if it is none of those offered, or the number of maps or
-            widths is not four.
+        ValueError: naming the argument, if it is none of those offered, a count is no whole number
+            from 1 on, or the number of maps or widths is not four; from the first ``forward``, if
+            the maps have other channels than ``in_channels``.
 
     Source:
         *IAUNet: Instance-Aware U-Net*, Sec. 3 to 7.
@@ -80,14 +82,23 @@ class IAUNetHead(BaseModule):
         _check("variant", variant, VARIANTS)
         _check("pixel_update", pixel_update, PIXEL_UPDATES)
         _check("preset", preset, tuple(PRESETS))
-        skips = list(in_channels)[::-1]
-        widths = list(widths or (*skips[1:], channels))
-        for name, values in (("in_channels", skips), ("widths", widths)):
-            if len(values) != 4:
-                raise ValueError(f"{name} must have 4 numbers, one a level, not {len(values)}")
-        if num_queries < 1 or layers_per_level < 1:
-            raise ValueError("num_queries and layers_per_level must be at least 1")
+        skips = _levels("in_channels", in_channels)[::-1]
+        _positive("channels", channels)
+        widths = _levels("widths", widths or (*skips[1:], channels))
+        for name, value in {
+            "num_classes": num_classes,
+            "num_queries": num_queries,
+            "num_heads": num_heads,
+            "layers_per_level": layers_per_level,
+        }.items():
+            _positive(name, value)
+        good = isinstance(query_ratio, (int, float)) and not isinstance(query_ratio, bool)
+        if not good or not 1 <= channels * query_ratio < float("inf"):
+            raise ValueError(
+                f"query_ratio must be a number of at least 1/channels, got {query_ratio!r}"
+            )
         cost = PRESETS[preset]
+        self.in_channels = tuple(skips[::-1])
         self.num_classes = num_classes
         self.num_queries = num_queries
         self._warned = False
@@ -141,6 +152,14 @@ class IAUNetHead(BaseModule):
         Returns:
             Predictions, coarsest level first; the last is the result.
         """
+        found = tuple(skip.shape[1] for skip in feats)
+        if found != self.in_channels:
+            raise InputError(
+                f"in_channels={self.in_channels} of the head (model.head.in_channels) do not fit "
+                f"the maps of the backbone, which have {found} channels, finest first. Set "
+                "in_channels to these; a backbone that gives other levels than four has "
+                "out_indices to choose them."
+            )
         below: LevelFeatures | None = None
         queries: Tensor | None = None
         predictions = []
@@ -180,3 +199,18 @@ class IAUNetHead(BaseModule):
 def _check(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name} '{value}' is unknown; choose one of {', '.join(choices)}")
+
+
+def _positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number, at least 1, got {value!r}")
+
+
+def _levels(name: str, values: Sequence[int]) -> list[int]:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ValueError(f"{name} must have 4 numbers, one a level, got {values!r}")
+    if len(values) != 4:
+        raise ValueError(f"{name} must have 4 numbers, one a level, not {len(values)}")
+    for value in values:
+        _positive(f"each of {name}", value)
+    return list(values)

@@ -35,11 +35,16 @@ class PostprocessConfig:
     windows: WindowConfig | None = None
 
     def __post_init__(self) -> None:
+        count = self.max_per_img
         ranges = {
-            "score_thr": (0 <= self.score_thr < 1, "from 0 to below 1"),
-            "nms_iou": (0 <= self.nms_iou <= 1, "from 0 to 1"),
-            "max_per_img": (self.max_per_img >= 1, "at least 1"),
-            "mask_thr": (0 < self.mask_thr < 1, "between 0 and 1"),
+            "score_thr": (_number(self.score_thr) and 0 <= self.score_thr < 1, "from 0 to below 1"),
+            "nms_iou": (_number(self.nms_iou) and 0 <= self.nms_iou <= 1, "from 0 to 1"),
+            "max_per_img": (
+                _number(count) and isinstance(count, int) and count >= 1,
+                "a whole number, at least 1",
+            ),
+            "mask_thr": (_number(self.mask_thr) and 0 < self.mask_thr < 1, "between 0 and 1"),
+            "rle": (isinstance(self.rle, bool), "True or False"),
             "windows": (
                 self.windows is None or isinstance(self.windows, WindowConfig),
                 "a dict with 'size' and 'overlap', or None",
@@ -47,7 +52,7 @@ class PostprocessConfig:
         }
         for name, (fits, expected) in ranges.items():
             if not fits:
-                raise ValueError(f"{name} must be {expected}, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | None) -> "PostprocessConfig":
@@ -64,6 +69,10 @@ class PostprocessConfig:
         if isinstance(values.get("windows"), Mapping):
             values["windows"] = WindowConfig.from_dict(values["windows"])
         return cls(**values)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class Selected(NamedTuple):
