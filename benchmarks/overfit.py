@@ -114,7 +114,7 @@ def score(model: Any, image: Any, sample: Any, masks: torch.Tensor) -> dict[str,
 def main() -> None:
     """Train, score, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="../shared/data/dsb2018", help="folder of the data set")
+    parser.add_argument("--data", default="data/dsb2018", help="folder of the data set")
     parser.add_argument("--image", type=int, default=16, help="position in the training set")
     parser.add_argument("--iters", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=2)

@@ -19,7 +19,7 @@ _BLOCK = 2**24
 
 @torch.no_grad()
 def mask_nms(masks: Tensor, scores: Tensor, labels: Tensor, iou_thr: float) -> Tensor:
-    """Greedy hard suppression within each class (specs C.4 and C.5).
+    """Greedy hard suppression within each class, as in the published code.
 
     From the best score downwards, a mask is kept unless its IoU with a kept mask of the same
     label is above the threshold. Equal scores: the lower index comes first. An empty mask has IoU

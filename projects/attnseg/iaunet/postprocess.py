@@ -16,7 +16,7 @@ from attnseg.iaunet.windows import WindowConfig
 
 @dataclass(frozen=True)
 class PostprocessConfig:
-    """How queries become instances (specs C.4 and C.6).
+    """How queries become instances; thresholds as in the published settings (the paper has none).
 
     Attributes:
         score_thr: scores must be above it, in [0, 1).
@@ -94,7 +94,8 @@ def select(class_logits: Tensor, mask_logits: Tensor, cfg: PostprocessConfig) ->
     """Score the queries of one image and drop weak ones and duplicates.
 
     The score is the class probability times the maskness, the mean probability of the pixels
-    inside the mask (specs C.4; 0 for an empty mask). Everything is computed in float32.
+    inside the mask, as in the published code (the paper's mean over "N pixels" can also be read
+    otherwise); 0 for an empty mask. Everything is computed in float32.
 
     Args:
         class_logits: (N, K + 1), the last class is "no object".
