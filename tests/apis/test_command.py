@@ -1,9 +1,10 @@
 """How bad input becomes one line."""
 
 import pytest
+import torch
 from torch.utils.data import DataLoader, Dataset
 
-from attnseg.apis.command import UsageError, input_errors, training_errors
+from attnseg.apis.command import UsageError, input_errors, run_command, training_errors
 from attnseg.datasets.transforms.decode import decode_image
 from attnseg.errors import InputError
 
@@ -52,3 +53,12 @@ def test_other_value_errors_in_a_training_keep_their_traceback(workers: int) -> 
 def test_an_input_error_in_a_training_is_one_line() -> None:
     with pytest.raises(UsageError, match="^3 channels$"), training_errors():
         raise InputError("3 channels")
+
+
+def test_a_finished_command_leaves_its_process_group() -> None:
+    def train() -> None:
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+
+    run_command(train)
+    assert not torch.distributed.is_initialized()

@@ -136,13 +136,18 @@ def test_agrees_roughly_with_resident_pages() -> None:
             y = y.sin()
         y.sum().backward()
 
+    def growth() -> int:
+        assert reset_peak()
+        before = resident()
+        work()
+        return peak_resident() - before
+
     work()  # whatever is loaded or cached at first
     gc.collect()
     if not reset_peak():
         pytest.skip("this system does not let the peak be reset")
-    before = resident()
-    work()
-    grown = peak_resident() - before
+    # Pages of other things that the system had put away come back in between: the least counts.
+    grown = min(growth() for _ in range(3))
     with TensorMemory() as memory:
         work()
     # Its gradient, what it is computed from, and four results that are kept for it.

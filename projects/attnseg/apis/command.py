@@ -90,11 +90,19 @@ def run_command(command: Callable[[], Any]) -> None:
     """
     try:
         command()
+        _leave_group()
     except (UsageError, MissingOperatorError) as error:
         if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _leave_group() -> None:
+    """Close the process group: left open, torch may abort at exit, and a finished job has failed."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def run_parser(description: str | None) -> argparse.ArgumentParser:
