@@ -99,7 +99,7 @@ def run_command(command: Callable[[], Any]) -> None:
 
 
 def _leave_group() -> None:
-    """Close the process group: left open, torch may abort at exit, and a finished job has failed."""
+    """Close the process group: with it open torch may abort at exit, after all was well."""
     distributed = sys.modules.get("torch.distributed")
     if distributed and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
