@@ -43,9 +43,14 @@ def panoptic_cfg(demo_set: Path, tmp_path: Path) -> Config:
     return shrink(cfg, str(tmp_path))
 
 
+def written_config(text: str, demo_set: Path, folder: Path) -> Config:
+    """A leaf of this text on the demo set, at a tiny size."""
+    path = folder / "leaf.py"
+    path.write_text(text.format(configs=CONFIGS.as_posix()), encoding="utf-8")
+    cfg = build_config(path, data=demo_set, work_dir=folder / "run")
+    return shrink(cfg, str(folder))
+
+
 @pytest.fixture
 def semantic_cfg(demo_set: Path, tmp_path: Path) -> Config:
-    path = tmp_path / "semantic.py"
-    path.write_text(SEMANTIC.format(configs=CONFIGS.as_posix()), encoding="utf-8")
-    cfg = build_config(path, data=demo_set, work_dir=tmp_path / "run")
-    return shrink(cfg, str(tmp_path))
+    return written_config(SEMANTIC, demo_set, tmp_path)

@@ -16,12 +16,11 @@ from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, DefaultScope, init_default_scope
 
 from attnseg.apis.command import UsageError
-from attnseg.apis.experiment import build_config
 from attnseg.apis.inferencer import DetInferencer, SegInferencer
 from attnseg.datasets import LoadImage
 from attnseg.datasets.demo import CLASSES
 from attnseg.registry import MODELS
-from tests.integration.conftest import CONFIGS, shrink
+from tests.integration.conftest import written_config
 
 KINDS = {"colour": ((40, 56, 3), np.uint8), "gray": ((40, 56), np.uint8), "deep": ((40, 56), "u2")}
 
@@ -97,10 +96,7 @@ model = dict(
 
 @pytest.fixture
 def instance_cfg(demo_set: Path, tmp_path: Path) -> Config:
-    path = tmp_path / "instances.py"
-    path.write_text(INSTANCES.format(configs=CONFIGS.as_posix()), encoding="utf-8")
-    cfg = build_config(path, data=demo_set, work_dir=tmp_path / "run")
-    return shrink(cfg, str(tmp_path))
+    return written_config(INSTANCES, demo_set, tmp_path)
 
 
 @pytest.fixture
