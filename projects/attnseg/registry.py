@@ -12,7 +12,13 @@ from attnseg.compat import setup_env
 # Whoever names a class of ours, from a notebook or a foreign tool, gets a stack that imports.
 setup_env()
 
-_ROOMS = ["attnseg.maskattn_unet", "attnseg.iaunet", "attnseg.baselines"]
+_ROOMS = [
+    "attnseg.maskattn_unet",
+    "attnseg.iaunet",
+    "attnseg.cspam_solov2",
+    "attnseg.manet",
+    "attnseg.baselines",
+]
 
 MODELS = Registry(
     "model",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -72,8 +72,19 @@ def set_classes(cfg: Config) -> None:
     elif "head" in cfg.model:
         stuff = 2 if cfg.model.head.task == "panoptic" else 0
         cfg.model.head.update(num_things=3, num_stuff=stuff)
+    elif "mask_head" in cfg.model:
+        # A grid of few cells and thin layers: their numbers are no matter of the leaf's.
+        cfg.model.mask_head.update(num_classes=3, num_grids=[8, 6, 4, 3, 2], feat_channels=32)
     else:
-        cfg.model.decode_head.num_classes = 5
+        for head in pixel_heads(cfg):
+            head.num_classes = 5
+
+
+def pixel_heads(cfg: Config) -> list[ConfigDict]:
+    """The head of a segmentor, and those of its auxiliary losses."""
+    auxiliary = cfg.model.get("auxiliary_head") or []
+    others = auxiliary if isinstance(auxiliary, list) else [auxiliary]
+    return [cfg.model.decode_head, *others]
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
@@ -131,8 +142,10 @@ def test_class_counts_agree_with_the_data_and_the_name_with_the_size(path: Path)
     elif "head" in cfg.model:
         head = cfg.model.head
         assert head.num_things + head.num_stuff == cfg.num_classes
+    elif "mask_head" in cfg.model:
+        assert cfg.model.mask_head.num_classes == cfg.num_classes
     else:
-        assert cfg.model.decode_head.num_classes == cfg.num_classes
+        assert {head.num_classes for head in pixel_heads(cfg)} == {cfg.num_classes}
     height, width = map(int, path.stem.split("-")[-1].split("_")[0].split("x"))
     resize, windows = (
         cfg.val_dataloader.dataset.pipeline[1],
