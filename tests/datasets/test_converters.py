@@ -80,12 +80,32 @@ def check_against_files(root, out, split):
         assert [o["category_id"] for o in objects] == [s["category_id"] for s in things]
         for annotated, segment in zip(objects, things, strict=True):
             np.testing.assert_array_equal(instances.annToMask(annotated), ids == segment["id"])
+    check_street_scenes(out, split)
     return panoptic
+
+
+def check_street_scenes(out, split):
+    """The five classes are those objects of the eight, under the paper's names."""
+    instances = json.loads((out / f"annotations/instances_{split}.json").read_text())
+    street = json.loads((out / f"annotations/street_{split}.json").read_text())
+    names = ["car", "pedestrian", "truck", "bus", "rider"]
+    assert [c["name"] for c in street["categories"]] == names
+    assert street["images"] == instances["images"]
+    train_ids = {
+        TRAIN_ID[label]: name for label, name in zip((26, 24, 27, 28, 25), names, strict=True)
+    }
+    wanted = {a["id"]: a for a in instances["annotations"] if a["category_id"] in train_ids}
+    assert [a["id"] for a in street["annotations"]] == list(wanted)
+    for found in street["annotations"]:
+        category = wanted[found["id"]]["category_id"]
+        assert names[found["category_id"] - 1] == train_ids[category]
+        assert {**found, "category_id": category} == wanted[found["id"]]
 
 
 def test_cityscapes_groups_are_crowds_and_other_labels_void(cityscapes_folder):
     files = convert_cityscapes(cityscapes_folder)
-    assert [path.name for path in files] == ["panoptic_train.json", "instances_train.json"]
+    names = [path.name for path in files]
+    assert names == ["panoptic_train.json", "instances_train.json", "street_train.json"]
     panoptic = check_against_files(cityscapes_folder, cityscapes_folder, "train")
     segments = {s["id"]: s for s in panoptic["annotations"][0]["segments_info"]}
     assert set(segments) == {7, 23, 24, 26000, 26001}

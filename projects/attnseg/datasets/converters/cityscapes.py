@@ -1,4 +1,4 @@
-"""Cityscapes gtFine -> COCO panoptic json and PNG, COCO instances json, and maps of trainIds."""
+"""Cityscapes gtFine -> COCO panoptic json and PNG, COCO instances jsons, and maps of trainIds."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,6 +36,14 @@ CLASSES: tuple[tuple[str, int, bool], ...] = (
     ("motorcycle", 32, True),
     ("bicycle", 33, True),
 )
+# Name in the COCO form of street scenes -> name in CLASSES, in the order of the labels.
+STREET_CLASSES = {
+    "car": "car",
+    "pedestrian": "person",
+    "truck": "truck",
+    "bus": "bus",
+    "rider": "rider",
+}
 _TRAIN_ID = {label_id: train_id for train_id, (_, label_id, _) in enumerate(CLASSES)}
 _IMAGE, _IDS = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 _LABELS, _TRAIN = "_gtFine_labelIds.png", "_gtFine_labelTrainIds.png"
@@ -80,9 +88,11 @@ def convert_cityscapes(
     """Convert ``gtFine`` of each split that is there.
 
     Writes ``annotations/panoptic_<split>.json`` with the folder ``annotations/panoptic_<split>``
-    and ``annotations/instances_<split>.json`` (the 8 things, crowds included); and, for semantic
-    segmentation, ``gtFine/<split>/<city>/*_gtFine_labelTrainIds.png`` where ``root`` has none,
-    from ``labelIds`` or, without them, from ``instanceIds``. Such maps are never overwritten.
+    and ``annotations/instances_<split>.json`` (the 8 things, crowds included);
+    ``annotations/street_<split>.json``, of these the five classes of CSPAM-SOLOv2 (Sec. 3: cars,
+    pedestrians, trucks, buses, riders); and, for semantic segmentation,
+    ``gtFine/<split>/<city>/*_gtFine_labelTrainIds.png`` where ``root`` has none, from ``labelIds``
+    or, without them, from ``instanceIds``. Such maps are never overwritten.
 
     Args:
         root: Folder with ``leftImg8bit`` and ``gtFine``.
@@ -146,10 +156,27 @@ def _convert_split(root: Path, out: Path, split: str, pictures: Sequence[Path]) 
         {"id": i, "name": name, "isthing": int(thing)} for i, (name, _, thing) in enumerate(CLASSES)
     ]
     things = [{"id": c["id"], "name": c["name"]} for c in every if c["isthing"]]
-    files = tuple(annotations / f"{form}_{split}.json" for form in ("panoptic", "instances"))
-    write_json(files[0], {"images": images, "annotations": panoptic, "categories": every})
-    write_json(files[1], {"images": images, "annotations": instances, "categories": things})
-    return list(files)
+    contents = {
+        "panoptic": {"images": images, "annotations": panoptic, "categories": every},
+        "instances": {"images": images, "annotations": instances, "categories": things},
+        "street": {"images": images, **_street_scenes(instances)},
+    }
+    for form, content in contents.items():
+        write_json(annotations / f"{form}_{split}.json", content)
+    return [annotations / f"{form}_{split}.json" for form in contents]
+
+
+def _street_scenes(instances: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    train_ids = {name: i for i, (name, _, _) in enumerate(CLASSES)}
+    ids = {train_ids[name]: i for i, name in enumerate(STREET_CLASSES.values(), 1)}
+    return {
+        "annotations": [
+            {**part, "category_id": ids[part["category_id"]]}
+            for part in instances
+            if part["category_id"] in ids
+        ],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(STREET_CLASSES, 1)],
+    }
 
 
 def _read_ids(picture: Path, path: Path) -> NDArray[Any]:
