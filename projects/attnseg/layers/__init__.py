@@ -1,12 +1,14 @@
 """Pure torch blocks shared by the rooms; one primitive a file."""
 
 from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
+from attnseg.layers.cross_stage import CrossStage
 from attnseg.layers.mask_attention import MaskAttention
 from attnseg.layers.multi_head import MultiHeadAttention
 from attnseg.layers.position import coordinates, sine_positions
 from attnseg.layers.recompute import recompute
 
 __all__ = [
+    "CrossStage",
     "MaskAttention",
     "MultiHeadAttention",
     "coordinates",
