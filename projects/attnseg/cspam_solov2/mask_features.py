@@ -45,7 +45,7 @@ class CSMF(BaseModule):
             with ``with_top``, ``end_level`` for a plain FPN.
 
     Raises:
-        ValueError: if there are too few levels, or too few maps.
+        ValueError: if there are too few levels or maps, or P5 has not the size of its level.
 
     Source:
         Liu and Kong, *Real-Time Instance Segmentation Method Based on Location Attention*,
@@ -105,11 +105,7 @@ class CSMF(BaseModule):
 
         H and W are those of level ``start_level``.
         """
-        if not -len(inputs) <= self.top_index < len(inputs) or len(inputs) < self.end_level:
-            raise ValueError(
-                f"CSMF got {len(inputs)} maps, too few for end_level {self.end_level} and "
-                f"top_index {self.top_index}; the neck's num_outs and with_top give more"
-            )
+        self._check(inputs)
         *levels, last = inputs[self.start_level : self.end_level]
         top = inputs[self.top_index]
         sizes = [(x.shape[2], x.shape[3]) for x in levels]
@@ -119,6 +115,20 @@ class CSMF(BaseModule):
         raised = _resize(top, (last.shape[2], last.shape[3]))
         x = self.merge(torch.cat([raised, coordinates(raised), last], 1))
         return self.pred(out + _climb(self.deep, x, sizes))
+
+    def _check(self, inputs: tuple[Tensor, ...]) -> None:
+        count, end = len(inputs), self.end_level
+        if not -count <= self.top_index < count or count < end:
+            raise ValueError(
+                f"CSMF got {count} maps, too few for end_level {end} and top_index "
+                f"{self.top_index}; num_outs and with_top of the neck give more"
+            )
+        if count > end and inputs[self.top_index].shape[2:] != inputs[end].shape[2:]:
+            top, level = ("x".join(map(str, inputs[i].shape[2:])) for i in (self.top_index, end))
+            raise ValueError(
+                f"CSMF: the map at top_index {self.top_index} is {top}, but level {end} is "
+                f"{level}: set with_top=True of attnseg.TWFPN, or top_index={end}"
+            )
 
 
 def _climb(convs: ModuleList, x: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
