@@ -15,8 +15,8 @@ level, whose map P5 joins two others. Where the paper is silent, we follow:
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_conv_layer
-from mmengine.model import BaseModule, ModuleList
-from torch import Tensor
+from mmengine.model import BaseModule
+from torch import Tensor, nn
 
 from attnseg.layers.position import coordinates
 from attnseg.registry import MODELS
@@ -75,27 +75,22 @@ class CSMF(BaseModule):
         self.mask_stride, self.top_index = mask_stride, top_index
         self.out_channels = out_channels
 
-        def conv(source: int, target: int, kernel: int) -> ConvModule:
-            return ConvModule(
-                source,
-                target,
-                kernel,
-                padding=kernel // 2,
-                conv_cfg=conv_cfg,
-                norm_cfg=norm_cfg,
-            )
+        def conv(source: int, target: int, kernel: int) -> nn.Sequential:
+            layers = {"conv_cfg": conv_cfg, "norm_cfg": norm_cfg, "padding": kernel // 2}
+            # Not bare: mmengine would ask it to initialise itself, past init_cfg.
+            return nn.Sequential(ConvModule(source, target, kernel, **layers))
 
         between = range(1, end_level - start_level - 1)
         self.guide = build_conv_layer(conv_cfg, in_channels, in_channels, 1)
         self.shallow = conv(in_channels, feat_channels, 3)
-        self.branches = ModuleList(
-            ModuleList(
+        self.branches = nn.ModuleList(
+            nn.ModuleList(
                 conv(feat_channels if i else in_channels, feat_channels, 3) for i in range(n)
             )
             for n in between
         )
         self.merge = conv(2 * in_channels + 2, feat_channels, 1)
-        self.deep = ModuleList(
+        self.deep = nn.ModuleList(
             conv(feat_channels, feat_channels, 3) for _ in range(end_level - start_level - 1)
         )
         self.pred = conv(feat_channels, out_channels, 1)
@@ -131,7 +126,7 @@ class CSMF(BaseModule):
             )
 
 
-def _climb(convs: ModuleList, x: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+def _climb(convs: nn.ModuleList, x: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
     """Convolve and go one level down, as often as there are convolutions."""
     for conv, size in zip(convs, sizes[: len(convs)][::-1], strict=True):
         x = _resize(conv(x), size)
