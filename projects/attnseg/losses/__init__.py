@@ -1,5 +1,6 @@
 """Losses: pure functions of tensors and thin registered modules."""
 
+from attnseg.losses.adaptive_minimum import AdaptiveMinimumLoss
 from attnseg.losses.contrastive import InstanceContrastiveLoss
 from attnseg.losses.functional import instance_contrastive
 from attnseg.losses.logsumexp import pairwise_logsumexp
@@ -10,8 +11,10 @@ from attnseg.losses.mask_losses import (
     pairwise_bce_cost,
     pairwise_dice_cost,
 )
+from attnseg.losses.mask_sums import soft_mask_sums
 
 __all__ = [
+    "AdaptiveMinimumLoss",
     "InstanceContrastiveLoss",
     "full_precision",
     "instance_contrastive",
@@ -20,4 +23,5 @@ __all__ = [
     "pairwise_bce_cost",
     "pairwise_dice_cost",
     "pairwise_logsumexp",
+    "soft_mask_sums",
 ]
