@@ -326,7 +326,7 @@ def test_many_objects_in_one_cell(count: int) -> None:
         run({**inputs, "cell": torch.tensor([1]), "obj": torch.tensor([o])}) for o in range(count)
     ]
     # The class term of the choice is not divided by the cells.
-    costs = [float(mask + 2 * cls) for mask, cls in one]
+    costs = [(mask + 2 * cls).item() for mask, cls in one]
     best = costs.index(min(costs))
     torch.testing.assert_close(torch.stack(losses), torch.stack(one[best]))
     assert all(grad.isfinite().all() for grad in gradients(losses, inputs))
