@@ -7,6 +7,7 @@ from mmdet.models import ResNet
 from torch import Tensor, nn
 
 from attnseg.cspam_solov2 import CSPAMResNet, PositionAttentionModule
+from attnseg.cspam_solov2.backbone import Mish
 from attnseg.engine import initializers
 from attnseg.engine.complexity import count
 from attnseg.registry import MODELS
@@ -81,6 +82,17 @@ def test_mish_stands_where_resnet_has_relu(arguments: dict) -> None:
     expected = kinds(ResNet(50, base_channels=16, **arguments), nn.ReLU) + 4
     assert (kinds(model, nn.Mish), kinds(model, nn.ReLU)) == (expected, 0)
     assert kinds(small(act_cfg={"type": "GELU"}, **arguments), nn.GELU) == expected
+
+
+def test_mish_overwrites_its_input_only_without_gradients() -> None:
+    x = torch.randn(50, dtype=torch.float64, requires_grad=True)
+    expected = x * torch.tanh(torch.log1p(torch.exp(x)))
+    for inplace in (True, False):
+        layer, leaf = Mish(inplace=inplace), x.detach().clone()
+        assert torch.autograd.gradcheck(layer, x)
+        with torch.no_grad():
+            assert torch.allclose(layer(leaf), expected)
+        assert torch.equal(leaf, x) != inplace
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])

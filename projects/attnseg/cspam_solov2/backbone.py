@@ -15,18 +15,33 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer
 from mmdet.models.backbones.resnet import ResNet
 from mmdet.models.layers import ResLayer
 from mmengine.model import Sequential
-from torch import nn
+from torch import Tensor, nn
 
 from attnseg.cspam_solov2.position_attention import PositionAttentionModule
 from attnseg.layers.cross_stage import CrossStage, taken_channels
 from attnseg.registry import MODELS
 
-# mmcv builds activations by name, and torch's Mish has none there.
-MODELS.register_module("Mish", module=nn.Mish)
+
+@MODELS.register_module()
+class Mish(nn.Mish):
+    """``x tanh(softplus(x))``; mmcv has no name for torch's.
+
+    With ``inplace`` the input is overwritten where no gradient is needed, which spares a map. For
+    gradients torch would first copy what it overwrites.
+
+    Source:
+        Misra, *Mish: A Self Regularized Non-Monotonic Activation Function*.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map of any shape to one of the same shape."""
+        return F.mish(x, self.inplace and not (torch.is_grad_enabled() and x.requires_grad))
 
 
 @MODELS.register_module()
@@ -83,7 +98,7 @@ class CSPAMResNet(ResNet):
         self.attention_stages = tuple(attention_stages)
         self.attention = dict(attention or {})
         self.ratio = ratio
-        self.act_cfg = dict(act_cfg or {"type": "attnseg.Mish"})
+        self.act_cfg = dict(act_cfg or {"type": "attnseg.Mish", "inplace": True})
         super().__init__(depth, norm_eval=norm_eval, init_cfg=init_cfg, **resnet)
         if loading is not None:
             self.init_cfg = [*self.init_cfg, loading]

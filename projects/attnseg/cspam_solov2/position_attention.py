@@ -87,7 +87,8 @@ class PositionAttentionModule(BaseModule):
 
     def _attend(self, p: Tensor, a: Tensor, m: Tensor) -> Tensor:
         exact = torch.promote_types(p.dtype, torch.float32)
-        q, k, v = (to_tokens(t)[:, None].to(exact) for t in (p, a, m))
+        # Fused kernels want the channels of a token side by side; else torch makes the matrix.
+        q, k, v = (to_tokens(t)[:, None].to(exact).contiguous() for t in (p, a, m))
         kind = p.device.type
         # Devices without autocast (meta, for counting) refuse even to turn it off.
         known = torch.amp.is_autocast_available(kind)
