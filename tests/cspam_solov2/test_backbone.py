@@ -6,7 +6,7 @@ import torch
 from mmdet.models import ResNet
 from torch import Tensor, nn
 
-from attnseg.cspam_solov2 import CSPAMResNet, PositionAttentionModule
+from attnseg.cspam_solov2 import CSPAMResNet, PositionAttentionModule, backbone
 from attnseg.cspam_solov2.backbone import Mish
 from attnseg.engine import initializers
 from attnseg.engine.complexity import count
@@ -163,6 +163,20 @@ def test_frozen_stages_and_norms_are_as_in_resnet() -> None:
     model = small()
     model.train()
     assert all(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+def test_settings_that_suit_only_weights_of_its_own_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A config of mmdet whose ResNet is exchanged keeps ``frozen_stages=1, norm_eval=True``."""
+    lines = []
+    monkeypatch.setattr(backbone, "print_log", lambda *line: lines.append(line))
+    small(frozen_stages=0)
+    assert not lines
+    small(frozen_stages=1, norm_eval=True)
+    [(message, _, level)] = lines
+    assert message.startswith("CSPAMResNet with frozen_stages=1 and norm_eval=True: ResNet's")
+    assert level == logging.WARNING
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

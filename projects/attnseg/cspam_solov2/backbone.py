@@ -11,6 +11,7 @@ The paper gives the names of the parts and a figure. Where it is silent, we foll
 - Activation: Mish wherever ResNet has a ReLU.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from mmcv.cnn import build_activation_layer
 from mmdet.models.backbones.resnet import ResNet
 from mmdet.models.layers import ResLayer
+from mmengine.logging import print_log
 from mmengine.model import Sequential
 from torch import Tensor, nn
 
@@ -51,9 +53,9 @@ class CSPAMResNet(ResNet):
     Drop-in for mmdet's ResNet: the same maps and channels. Names of stem and first blocks
     (``conv1``, ``layer1.0.*``) are ResNet's, so that its ImageNet weights load where they fit;
     ``init_cfg=dict(type='attnseg.AdaptedPretrained', checkpoint='r50.pth')`` logs what did not.
-    Everything else is trained from scratch, which is why two usual settings of ResNet ask for
-    care: ``frozen_stages`` above 0 freezes blocks that never learned, and ``norm_eval`` (off here)
-    keeps norms at statistics they never saw.
+    Everything else is trained from scratch, which is why two usual settings of ResNet are wrong
+    with such weights, and are warned of: ``frozen_stages`` above 0 freezes blocks that never
+    learned, and ``norm_eval`` (off here) keeps norms at statistics they never saw.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
@@ -103,6 +105,19 @@ class CSPAMResNet(ResNet):
         if loading is not None:
             self.init_cfg = [*self.init_cfg, loading]
         _replace_relu(self, self.act_cfg)
+        self._warn()
+
+    def _warn(self) -> None:
+        settings = [f"frozen_stages={self.frozen_stages}"] if self.frozen_stages > 0 else []
+        settings += ["norm_eval=True"] if self.norm_eval else []
+        if settings:
+            print_log(
+                f"CSPAMResNet with {' and '.join(settings)}: ResNet's weights do not fit its cross "
+                "stages, which stay as initialised there. Right only for weights of CSPAMResNet; "
+                "else set frozen_stages to 0 or -1, and norm_eval=False.",
+                "current",
+                logging.WARNING,
+            )
 
     def make_res_layer(self, **kwargs: Any) -> Sequential:
         """A stage: its first block, then a cross stage over the others."""

@@ -2,9 +2,8 @@
 
 Where the paper is silent or differs from our choice:
 
-- It says that one 1x1 convolution reduces C to C/8 and that a reshape then gives P, A and M. Of
-  one map for all three the attention would be symmetric in its logits; we take three convolutions,
-  as the position attention of DANet does, from which P, A and M have their names' roles.
+- It says that one 1x1 convolution reduces C to C/8 and that a reshape then gives P, A and M. Were
+  all three one map, P^T A would be symmetric; we take three convolutions, as DANet does.
 - T1, "the reduced-dimensional feature map", is then M before the attention.
 - T2 has C - C/8 channels, so that the concatenation has C; a last 1x1 convolution merges it.
 - The softmax runs over the pixels of A, for each pixel of P: rows sum to 1.
