@@ -1,4 +1,7 @@
-"""The peers: leaves train and predict at a tiny size, as mmdet has them and as IAUNet is run."""
+"""The peers: leaves train and predict at a tiny size, as their library has them.
+
+Those of mmdet are run as IAUNet is, those of mmseg as MA-Net.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,17 @@ from attnseg.apis.command import run_command
 from attnseg.apis.experiment import build_config, find_config, run_train
 from attnseg.compat import operators_compiled
 from attnseg.registry import MODELS
-from tests.configs.test_leaves import CONFIGS, on_demo_set, train_a_step_and_predict
+from tests.configs.test_leaves import (
+    CONFIGS,
+    on_demo_set,
+    pixel_heads,
+    set_classes,
+    train_a_step_and_predict,
+)
 
-LEAVES = sorted(p for p in CONFIGS.glob("baselines/*.py") if not p.name.startswith("base"))
+ALL_LEAVES = sorted(p for p in CONFIGS.glob("baselines/*.py") if not p.name.startswith("base"))
+SEMANTIC = [p for p in ALL_LEAVES if "-semantic-" in p.name]
+LEAVES = [p for p in ALL_LEAVES if p not in SEMANTIC]
 NEEDS_OPS = [p for p in LEAVES if p.name.startswith(("mask-rcnn", "point-rend"))]
 QUERY_BASED = [p for p in LEAVES if p not in NEEDS_OPS]
 MASK2FORMER = "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"
@@ -176,7 +187,89 @@ def test_point_rend_is_that_of_mmdet_but_for_classes_encoder_and_numbers_of_boxe
     assert without_scope(ours, *dropped) == without_scope(theirs, *dropped)
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+@pytest.mark.parametrize("path", SEMANTIC, ids=name_of)
+def test_semantic_leaf_trains_a_step_and_predicts(path: Path, demo_set: Path) -> None:
+    cfg = on_demo_set(Config.fromfile(path), demo_set)
+    set_classes(cfg)
+    # U-Net needs sides that its four halvings divide; SegFormer's depth draws at random.
+    train_a_step_and_predict(build(cfg), cfg)
+
+
+@pytest.mark.parametrize("path", SEMANTIC, ids=name_of)
+def test_semantic_leaf_is_at_the_setting_of_manet(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    rest = path.stem.split("_", 2)[2]
+    (own,) = CONFIGS.glob(f"manet/manet_*_{rest}.py")
+    ours = Config.fromfile(own)
+    for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        assert cfg[key].to_dict() == ours[key].to_dict()
+    for key in (
+        "val_evaluator",
+        "test_evaluator",
+        "train_cfg",
+        "optim_wrapper",
+        "param_scheduler",
+        "randomness",
+        "num_classes",
+    ):
+        assert cfg[key] == ours[key]
+    theirs = {"pad_val": 0, **without_scope(ours.model.data_preprocessor)}
+    assert without_scope(cfg.model.data_preprocessor) == theirs
+    assert without_scope(cfg.model.test_cfg) == without_scope(ours.model.test_cfg)
+    assert {head.num_classes for head in pixel_heads(cfg)} == {ours.num_classes}
+    for name, weight in (("decode_head", 1.0), ("auxiliary_head", 0.4)):
+        head = cfg.model.get(name)
+        if head is not None:
+            reference = ours.model[name]
+            reference = reference[0] if isinstance(reference, list) else reference
+            assert losses_of(head) == losses_of(reference)
+            assert losses_of(head)[0]["loss_weight"] == weight
+
+
+def losses_of(head: Any) -> list[dict]:
+    """Losses of a head, with defaults written out."""
+    losses = head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
+    return [{"use_sigmoid": False, "loss_weight": 1.0, **without_scope(one)} for one in losses]
+
+
+UNET = "mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py"
+SEGFORMER = "mmseg::segformer/segformer_mit-{}_8xb2-160k_ade20k-512x512.py"
+DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_{}-d8_4xb2-80k_cityscapes-512x1024.py"
+
+
+@pytest.mark.parametrize(
+    ("base", "theirs"),
+    [
+        ("base_unet", UNET),
+        ("base_segformer_b0", SEGFORMER.format("b0")),
+        ("base_segformer_b2", SEGFORMER.format("b2")),
+        ("base_deeplabv3plus_r50", DEEPLAB.format("r50")),
+        ("base_deeplabv3plus_r18", DEEPLAB.format("r18")),
+    ],
+)
+def test_semantic_peers_are_those_of_mmseg_but_for_classes_norm_and_weights(
+    base: str, theirs: str
+) -> None:
+    dropped = (
+        "num_classes",
+        "norm_cfg",
+        "pretrained",
+        "init_cfg",
+        "avg_non_ignore",
+        "data_preprocessor",
+        "crop_size",
+        "stride",
+    )
+    ours = Config.fromfile(CONFIGS / f"baselines/{base}.py").model
+    assert without_scope(ours, *dropped) == without_scope(
+        Config.fromfile(find_config(theirs)).model, *dropped
+    )
+    norms = str(ours)
+    assert "SyncBN" not in norms
+    assert "'BN'" in norms
+
+
+@pytest.mark.parametrize("path", ALL_LEAVES, ids=name_of)
 def test_leaf_downloads_nothing(path: Path) -> None:
     text = Config.fromfile(path).model
     assert "Pretrained" not in str(text)

@@ -1,0 +1,12 @@
+# DeepLabV3+ of mmseg over its ResNet-50, from scratch; input and losses as MA-Net has them.
+_base_ = ["mmseg::_base_/models/deeplabv3plus_r50-d8.py", "../_base_/runtime/semantic.py"]
+
+norm_cfg = dict(type="BN", requires_grad=True)
+data_preprocessor = dict(size_divisor=1)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    pretrained=None,
+    backbone=dict(norm_cfg=norm_cfg),
+    decode_head=dict(norm_cfg=norm_cfg, loss_decode=dict(avg_non_ignore=True)),
+    auxiliary_head=dict(norm_cfg=norm_cfg, loss_decode=dict(avg_non_ignore=True)),
+)

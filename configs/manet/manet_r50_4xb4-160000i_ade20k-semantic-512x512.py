@@ -1,0 +1,11 @@
+_base_ = [
+    "./base.py",
+    "../_base_/datasets/sizes/ade20k_semantic_512x512.py",
+    "../_base_/schedules/adamw_6e-5_160000i.py",
+]
+model = dict(
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=[
+        dict(head, num_classes=_base_.num_classes) for head in _base_.model.auxiliary_head
+    ],
+)
