@@ -73,7 +73,7 @@ def compare_losses(
         torch.testing.assert_close(a, b, rtol=rtol, atol=bound)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     counts=st.tuples(st.integers(0, 10), st.integers(0, 10)),

@@ -8,7 +8,6 @@ assigned for the whole batch at once, and the loss sees all candidates of a cell
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads import SOLOHead, SOLOV2Head
@@ -19,7 +18,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from attnseg.cspam_solov2.postprocess import PostprocessConfig, find_instances, local_maxima
-from attnseg.cspam_solov2.targets import assign_cells, centres_of_mass, shrink_masks
+from attnseg.cspam_solov2.targets import Targets, batch_targets
 from attnseg.errors import InputError
 from attnseg.registry import MODELS
 
@@ -65,7 +64,8 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
             differ, a range is empty, or mask features and kernels cannot be multiplied.
 
     Source:
-        Wang et al., *SOLOv2*; the paper of CSPAM-SOLOv2, Sec. 3.
+        Wang et al., *SOLOv2*; Liu and Kong, *Real-Time Instance Segmentation Method Based on
+        Location Attention*, Sec. 2.
     """
 
     def __init__(
@@ -200,33 +200,31 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
         Raises:
             ValueError: for a label outside the classes or masks larger than the batch.
         """
-        device = mask_feats.device
         size = tuple(mask_feats.shape[-2:])
-        boxes, labels, centres, masks, image = [], [], [], [], []
-        pairs = zip(batch_gt_instances, batch_img_metas, strict=True)
-        for index, (truth, meta) in enumerate(pairs):
-            label = truth.labels.cpu()
-            self._check_labels(label, meta)
-            full = _to_bytes(truth.masks)
-            boxes.append(truth.bboxes.cpu().reshape(-1, 4))
-            labels.append(label)
-            centres.append(centres_of_mass(full))
-            masks.append(shrink_masks(full, self.mask_stride, size))
-            image.append(torch.full_like(label, index))
-        cell, obj = assign_cells(
-            torch.cat(boxes),
-            torch.cat(centres),
-            torch.cat(image),
-            (size[0] * self.mask_stride, size[1] * self.mask_stride),
-            self.num_grids,
-            self.scale_ranges,
-            self.pos_scale,
-        )
+        targets = self.get_targets(batch_gt_instances, batch_img_metas, size)
         return self.loss_masks(
             _by_cell(mlvl_cls_preds),
             _by_cell(mlvl_kernel_preds),
             mask_feats,
-            *(part.to(device) for part in (cell, obj, torch.cat(labels), torch.cat(masks))),
+            *(part.to(mask_feats.device) for part in targets),
+        )
+
+    def get_targets(
+        self,
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict],
+        size: tuple[int, int],
+    ) -> Targets:
+        """Assign the cells of a batch, see ``loss_by_feat``; ``size`` is (h, w) of the maps."""
+        for truth, meta in zip(batch_gt_instances, batch_img_metas, strict=True):
+            self._check_labels(truth.labels, meta)
+        return batch_targets(
+            batch_gt_instances,
+            size,
+            self.mask_stride,
+            self.num_grids,
+            self.scale_ranges,
+            self.pos_scale,
         )
 
     def predict_by_feat(
@@ -270,15 +268,6 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
 def _by_cell(levels: list[Tensor]) -> Tensor:
     """Put maps (B, C, g, g) of all levels into rows (B, cells, C)."""
     return torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
-
-
-def _to_bytes(masks: Any) -> Tensor:
-    """Bring masks of mmdet, bitmaps or polygons, to (n, H, W) uint8 on the CPU, 0 or 1."""
-    array = torch.from_numpy(np.ascontiguousarray(masks.to_ndarray()))
-    if array.dtype == torch.bool:
-        return array.view(torch.uint8)
-    plain = array.dtype == torch.uint8 and (not array.numel() or int(array.max()) <= 1)
-    return array if plain else (array != 0).to(torch.uint8)
 
 
 def _check_keys(moved: dict) -> None:

@@ -71,8 +71,6 @@ def local_maxima(scores: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-@torch.autocast("cuda", enabled=False)
-@torch.autocast("cpu", enabled=False)
 def find_instances(
     kernels: Tensor,
     scores: Tensor,
@@ -102,34 +100,38 @@ def find_instances(
     Source:
         Wang et al., *SOLOv2*, Sec. 3.3.
     """
-    kernels, scores, features = (x.float() for x in (kernels, scores, features))
-    cell, labels = (scores > cfg.score_thr).nonzero(as_tuple=True)
-    scores = scores[cell, labels]
-    used, owner = cell.unique(return_inverse=True)
-    areas, maskness = _rate(kernels[used], features, cfg.mask_thr)
-    large = (areas > strides[used])[owner]
-    owner, labels = owner[large], labels[large]
-    scores = scores[large] * maskness[owner]
-    scores, order = scores.sort(descending=True)
-    if cfg.nms_pre > 0:
-        scores, order = scores[: cfg.nms_pre], order[: cfg.nms_pre]
-    owner, labels = owner[order], labels[order]
-    masks = features.new_zeros(len(owner), *features.shape[1:], dtype=torch.bool)
-    for part, soft in _soft_masks(kernels[used[owner]], features):
-        masks[part] = soft > cfg.mask_thr
-    scores, labels, _, kept = mask_matrix_nms(
-        masks,
-        labels,
-        scores,
-        filter_thr=cfg.filter_thr,
-        max_num=cfg.max_per_img,
-        kernel=cfg.kernel,
-        sigma=cfg.sigma,
-        mask_area=areas[owner],
-    )
-    padded = (features.shape[1] * mask_stride, features.shape[2] * mask_stride)
-    masks = _restore(kernels[used[owner[kept]]], features, padded, img_shape, ori_shape, cfg)
-    return InstanceData(masks=masks, labels=labels.long(), scores=scores, bboxes=mask_boxes(masks))
+    # Products of half precision would move pixels across the threshold.
+    with torch.autocast(features.device.type, enabled=False):
+        kernels, scores, features = (x.float() for x in (kernels, scores, features))
+        cell, labels = (scores > cfg.score_thr).nonzero(as_tuple=True)
+        scores = scores[cell, labels]
+        used, owner = cell.unique(return_inverse=True)
+        areas, maskness = _rate(kernels[used], features, cfg.mask_thr)
+        large = (areas > strides[used])[owner]
+        owner, labels = owner[large], labels[large]
+        scores = scores[large] * maskness[owner]
+        scores, order = scores.sort(descending=True)
+        if cfg.nms_pre > 0:
+            scores, order = scores[: cfg.nms_pre], order[: cfg.nms_pre]
+        owner, labels = owner[order], labels[order]
+        masks = features.new_zeros(len(owner), *features.shape[1:], dtype=torch.bool)
+        for part, soft in _soft_masks(kernels[used[owner]], features):
+            masks[part] = soft > cfg.mask_thr
+        scores, labels, _, kept = mask_matrix_nms(
+            masks,
+            labels,
+            scores,
+            filter_thr=cfg.filter_thr,
+            max_num=cfg.max_per_img,
+            kernel=cfg.kernel,
+            sigma=cfg.sigma,
+            mask_area=areas[owner],
+        )
+        padded = (features.shape[1] * mask_stride, features.shape[2] * mask_stride)
+        masks = _restore(kernels[used[owner[kept]]], features, padded, img_shape, ori_shape, cfg)
+        return InstanceData(
+            masks=masks, labels=labels.long(), scores=scores, bboxes=mask_boxes(masks)
+        )
 
 
 def mask_boxes(masks: Tensor) -> Tensor:

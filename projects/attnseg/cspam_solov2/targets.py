@@ -10,10 +10,12 @@ tensors of a training step, and only their small versions travel to the accelera
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 _BYTES = 8
@@ -30,6 +32,63 @@ class Candidates(NamedTuple):
 
     cell: Tensor
     object: Tensor
+
+
+class Targets(NamedTuple):
+    """What the loss needs of a batch's objects, on the CPU.
+
+    Attributes:
+        cell: see `Candidates`.
+        obj: see `Candidates`.
+        labels: (O,) int64.
+        masks: (O, h, w) uint8, 0 or 1.
+    """
+
+    cell: Tensor
+    obj: Tensor
+    labels: Tensor
+    masks: Tensor
+
+
+def batch_targets(
+    truths: Sequence[InstanceData],
+    size: tuple[int, int],
+    mask_stride: int,
+    num_grids: Sequence[int],
+    scale_ranges: Sequence[tuple[float, float]],
+    pos_scale: float = 0.2,
+) -> Targets:
+    """Assign the cells of a batch and shrink its masks.
+
+    Args:
+        truths: ``bboxes`` (n, 4), ``labels`` (n,) and ``masks`` of each image, bitmaps or polygons
+            of mmdet, not larger than ``mask_stride * size``.
+        size: (h, w) of the mask features.
+        mask_stride: of the mask features.
+        num_grids: see `assign_cells`.
+        scale_ranges: see `assign_cells`.
+        pos_scale: see `assign_cells`.
+
+    Raises:
+        ValueError: if masks are larger than the batch.
+    """
+    centres, masks, image = [], [], []
+    labels = [truth.labels.cpu() for truth in truths]
+    for index, truth in enumerate(truths):
+        full = _to_bytes(truth.masks)
+        centres.append(centres_of_mass(full))
+        masks.append(shrink_masks(full, mask_stride, size))
+        image.append(torch.full_like(labels[index], index))
+    cell, obj = assign_cells(
+        torch.cat([truth.bboxes.cpu().reshape(-1, 4) for truth in truths]),
+        torch.cat(centres),
+        torch.cat(image),
+        (size[0] * mask_stride, size[1] * mask_stride),
+        num_grids,
+        scale_ranges,
+        pos_scale,
+    )
+    return Targets(cell, obj, torch.cat(labels), torch.cat(masks))
 
 
 def assign_cells(
@@ -111,6 +170,15 @@ def centres_of_mass(masks: Tensor) -> Tensor:
     x = (columns * torch.arange(columns.shape[1])).sum(1)
     centres = torch.stack([y, x], 1).float() / pixels[:, None]
     return centres.where(pixels[:, None] > 0, torch.nan)
+
+
+def _to_bytes(masks: Any) -> Tensor:
+    """Bring masks of mmdet to (n, H, W) uint8 on the CPU, 0 or 1."""
+    array = torch.from_numpy(np.ascontiguousarray(masks.to_ndarray()))
+    if array.dtype == torch.bool:
+        return array.view(torch.uint8)
+    plain = array.dtype == torch.uint8 and (not array.numel() or int(array.max()) <= 1)
+    return array if plain else (array != 0).to(torch.uint8)
 
 
 def _sum_bytes(words: Tensor, dim: int) -> Tensor:

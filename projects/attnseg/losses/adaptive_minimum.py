@@ -150,7 +150,8 @@ class AdaptiveMinimumLoss(nn.Module):
         ValueError: naming the argument that is out of its range.
 
     Source:
-        The paper of CSPAM-SOLOv2, Eq. 1 to 3.
+        Liu and Kong, *Real-Time Instance Segmentation Method Based on Location Attention*,
+        Sec. 2.3, Eq. 1 to 3.
     """
 
     def __init__(

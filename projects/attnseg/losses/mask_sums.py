@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Numbers in a chunk: half of a core's cache; on an accelerator enough to fill it.
-_CHUNK = {"cpu": 2**17}
+# Numbers in a chunk: a few MiB, which a cache holds; on an accelerator enough to fill it.
+_CHUNK = {"cpu": 2**19}
 _CHUNK_ELSEWHERE = 2**25
 _LEAST = 64
 
