@@ -142,7 +142,7 @@ def test_two_classes_are_learned_from_one_image(binary: dict) -> None:
     inputs = maps()
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     history = []
-    for _ in range(30):
+    for _ in range(20):
         losses = net.loss(inputs, samples(truth), {})
         total = sum(value for key, value in losses.items() if key.startswith("loss"))
         optimizer.zero_grad()
@@ -150,7 +150,7 @@ def test_two_classes_are_learned_from_one_image(binary: dict) -> None:
         optimizer.step()
         history.append(float(total.detach()))
     assert net(inputs).shape == (2, binary.get("out_channels", 2), 20, 28)
-    assert history[-1] < 0.6 * history[0]
+    assert history[-1] < 0.7 * history[0]
 
 
 def test_dice_of_mmseg_takes_one_logit_for_class_0() -> None:

@@ -72,7 +72,7 @@ class PositionAttentionBlock(BaseModule):
         known = torch.amp.is_autocast_available(kind)
         with torch.autocast(kind, enabled=False) if known else nullcontext():
             x = x.to(self.alpha.dtype)
-            x = x + self.alpha * self.attend(x)
+            x = torch.addcmul(x, self.alpha, self.attend(x))
         return self.output_conv(x)
 
     def attend(self, x: Tensor) -> Tensor:
