@@ -254,7 +254,7 @@ def test_half_precision_is_finite_and_close(dtype: torch.dtype, switches: dict) 
     for name in NAMES:
         exact[name] = (exact[name] * 8).to(dtype).float()
     half = {**exact, **{name: exact[name].to(dtype).requires_grad_() for name in NAMES}}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         found = run(half, **switches)
         # Also where the backward pass runs inside of autocast.
         grads = torch.autograd.grad(sum(found), [half[name] for name in NAMES])

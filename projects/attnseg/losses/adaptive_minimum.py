@@ -238,9 +238,10 @@ class AdaptiveMinimumLoss(nn.Module):
             loss_cls = self.class_weight * focal / (len(cells) + 1)
             learned = terms[chosen] if self.minimum else terms
             loss_mask = self.mask_weight * learned.sum() / max(len(cells), 1)
-            # An image without pairs, or none at all: empty sums, so that nothing overflows.
-            for unused in (kernels, features):
-                loss_mask = loss_mask + full_precision(unused.flatten()[:0]).sum()
+            if not len(cells):
+                # Sums of nothing keep the graph, and cannot overflow.
+                for unused in (kernels, features):
+                    loss_mask = loss_mask + full_precision(unused.flatten()[:0]).sum()
             if self.sigmoid:
                 loss_cls, loss_mask = loss_cls.sigmoid(), loss_mask.sigmoid()
         return {"loss_mask": loss_mask, "loss_cls": loss_cls}
@@ -261,7 +262,9 @@ class AdaptiveMinimumLoss(nn.Module):
         )
         terms = [full_precision(kernels.new_zeros(0))]
         first_cell = first_pair = 0
-        # Images one by one: a sum over the masks of all would pair what never meets.
+        # Images one by one: a sum over the masks of all would pair what never meets. Unbound at
+        # once, so that the backward pass joins their gradients instead of adding whole batches.
+        image_kernels, image_features = kernels.unbind(), features.unbind()
         for index, (num_cells, num_pairs) in enumerate(counts.T.tolist()):
             if not num_cells:
                 continue
@@ -269,8 +272,8 @@ class AdaptiveMinimumLoss(nn.Module):
             rows = cells[first_cell : first_cell + num_cells] - index * per_image
             terms.append(
                 pair_mask_terms(
-                    full_precision(kernels[index][rows]),
-                    full_precision(features[index]),
+                    full_precision(image_kernels[index][rows]),
+                    full_precision(image_features[index]),
                     owner[pairs] - first_cell,
                     obj[pairs],
                     masks,
