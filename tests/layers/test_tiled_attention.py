@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from attnseg.engine.tensor_memory import TensorMemory
+from attnseg.layers import pixel_attention
 from attnseg.layers import tiled_attention as module
 from attnseg.layers.tiled_attention import tiled_attention
 
@@ -61,10 +62,11 @@ def test_no_matrix_is_alive_forward_and_backward() -> None:
     assert max(held.nbytes for held in memory.at_peak()) <= 4 * module._TILE
 
 
-def test_products_are_counted() -> None:
-    q, k, v = (t.detach() for t in qkv())
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_products_are_counted(device: str) -> None:
+    q, k, v = (t.detach().to(device) for t in qkv())
     with FlopCounterMode(display=False) as counter:
-        tiled_attention(q, k, v, 1.0)
+        pixel_attention(q, k, v, scale=1.0)
     assert counter.get_total_flops() == 2 * 6 * 21 * 30 * (5 + 11)
 
 

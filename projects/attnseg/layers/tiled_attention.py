@@ -7,6 +7,7 @@ tile again from the rows' normalisers.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -30,10 +31,13 @@ def tiled_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         (B, heads, N, c), of the type of ``v``; half precision is computed in float32. It can be
         differentiated once.
     """
-    kind = torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
+    exact = torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
     shape = (*q.shape[:3], v.shape[-1])
-    with torch.autocast(q.device.type, enabled=False):
-        pairs = [t.to(kind).flatten(0, 1) for t in (q, k, v)]
+    kind = q.device.type
+    # Devices without autocast (meta, for counting) refuse even to turn it off.
+    known = torch.amp.is_autocast_available(kind)
+    with torch.autocast(kind, enabled=False) if known else nullcontext():
+        pairs = [t.to(exact).flatten(0, 1) for t in (q, k, v)]
         return _TiledAttention.apply(*pairs, scale).view(shape).to(v.dtype)
 
 
