@@ -2,13 +2,16 @@
 
 Two street-like images of 680x1200 pixels, padded to 704x1216, with 60 objects each; 5 levels, 80
 classes, kernels of 256 channels, float32. ``full`` is the adaptive minimum loss with all its parts,
-``plain`` is the same code with its parts off, whose losses equal mmdet's. Each alternative runs in
-a process of its own: targets alone, then targets and loss, then those with the backward pass to
-kernels, classes and mask features. Times are the shortest of all calls, since neighbours on the
-machine only ever add.
+``plain`` is the same code with its parts off, whose losses equal mmdet's. Measured are targets
+alone, then targets and loss, then those with the backward pass to kernels, classes and mask
+features. Memory is that of a process of its own; for times all forms run in turn in one process, so
+that neighbours on the machine slow them alike: seconds are the shortest, ratios the median over the
+rounds.
 """
 
 import argparse
+import statistics
+import time
 from collections.abc import Callable
 
 import torch
@@ -93,6 +96,23 @@ def alternative(kind: str, task: str, objects: int, image: tuple, padded: tuple)
     return make(objects, image, padded)
 
 
+def in_turn(kinds: tuple[str, ...], *args: object) -> Callable:
+    """Factory of one round over all forms; it returns the seconds of all rounds until then."""
+    calls = [alternative(kind, *args) for kind in kinds]
+    rounds: list[list[float]] = []
+
+    def run() -> list[list[float]]:
+        seconds = []
+        for call in calls:
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        rounds.append(seconds)
+        return rounds
+
+    return run
+
+
 def compare(
     objects: int, image: tuple[int, int], padded: tuple[int, int], threads: int, repeats: int
 ) -> dict[str, object]:
@@ -104,21 +124,23 @@ def compare(
     rows = []
     for task in ("targets", "forward", "forward_backward"):
         kinds = ("mmdet", "full") if task == "targets" else ("mmdet", "full", "plain")
+        setting = (task, objects, image, padded)
+        print(f"{task} ...", flush=True)
+        # The first round loads what is loaded once.
+        rounds = measure(in_turn, kinds, *setting, threads=threads, repeats=repeats).value[1:]
         found: dict[str, Measurement] = {}
-        for kind in kinds:
-            print(f"{kind}, {task} ...", flush=True)
-            found[kind] = measure(
-                alternative, kind, task, objects, image, padded, threads=threads, repeats=repeats
-            )
-            seconds = min(found[kind].all_seconds)
+        for index, kind in enumerate(kinds):
+            print(f"{task}, memory of {kind} ...", flush=True)
+            found[kind] = measure(alternative, kind, *setting, threads=threads, repeats=1)
+            seconds = min(one[index] for one in rounds)
             rows.append([task, kind, seconds, found[kind].peak_mib])
             figures[f"{task}_seconds_{kind}"] = seconds
             figures[f"{task}_peak_mib_{kind}"] = found[kind].peak_mib
-        for kind in kinds[1:]:
-            theirs, own = found["mmdet"], found[kind]
-            ratio = min(theirs.all_seconds) / min(own.all_seconds)
-            figures[f"{task}_time_ratio_{kind}"] = ratio
-            figures[f"{task}_memory_ratio_{kind}"] = theirs.peak_mib / max(own.peak_mib, 1e-3)
+            if index:
+                ratio = statistics.median(one[0] / one[index] for one in rounds)
+                figures[f"{task}_time_ratio_{kind}"] = ratio
+                memory = found["mmdet"].peak_mib / max(found[kind].peak_mib, 1e-3)
+                figures[f"{task}_memory_ratio_{kind}"] = memory
         if task == "targets":
             figures["pairs"] = found["full"].value
             figures["pairs_mmdet"] = found["mmdet"].value
@@ -138,7 +160,7 @@ def main() -> None:
     parser.add_argument("--image", type=int, nargs=2, default=[680, 1200])
     parser.add_argument("--padded", type=int, nargs=2, default=[704, 1216])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     setting = (args.objects, tuple(args.image), tuple(args.padded))
     figures = compare(*setting, args.threads, args.repeats)
