@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from attnseg.engine.tensor_memory import TensorMemory
 from attnseg.layers import attention
 from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
 
@@ -247,3 +248,13 @@ def test_wide_values_are_attended_to_alike_in_a_compiled_graph() -> None:
     inputs = [x.detach().float() for x in wide(40)]
     compiled = torch.compile(pixel_attention, backend="eager")(*inputs)
     assert torch.allclose(pixel_attention(*inputs), compiled, atol=1e-6)
+
+
+def test_tokens_of_a_map_make_no_matrix_of_all_pairs() -> None:
+    """Channels of such tokens lie far apart, from which the fused kernel of a CPU shrinks."""
+    count = 48 * 48
+    q, k, v = (to_tokens(torch.randn(1, 16, 48, 48))[:, None] for _ in range(3))
+    with TensorMemory() as memory:
+        found = pixel_attention(q, k, v)
+    assert max(holding.nbytes for holding in memory.at_peak()) < count * count
+    torch.testing.assert_close(found, dense_attention(q, k, v), atol=1e-5, rtol=1e-5)

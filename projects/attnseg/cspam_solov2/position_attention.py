@@ -15,13 +15,12 @@ Where the paper is silent or differs from our choice:
 - P^T A is not normalised. In float16 it overflows, so attention is computed in float32 at least.
 """
 
-from contextlib import nullcontext
-
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from attnseg.layers.attention import pixel_attention, to_map, to_tokens
+from attnseg.layers.precision import without_autocast
 from attnseg.registry import MODELS
 
 
@@ -86,12 +85,8 @@ class PositionAttentionModule(BaseModule):
 
     def _attend(self, p: Tensor, a: Tensor, m: Tensor) -> Tensor:
         exact = torch.promote_types(p.dtype, torch.float32)
-        # Fused kernels want the channels of a token side by side; else torch makes the matrix.
-        q, k, v = (to_tokens(t)[:, None].to(exact).contiguous() for t in (p, a, m))
-        kind = p.device.type
-        # Devices without autocast (meta, for counting) refuse even to turn it off.
-        known = torch.amp.is_autocast_available(kind)
-        with torch.autocast(kind, enabled=False) if known else nullcontext():
+        q, k, v = (to_tokens(t)[:, None].to(exact) for t in (p, a, m))
+        with without_autocast(p):
             out = pixel_attention(q, k, v, scale=self.scale)
         return to_map(out[:, 0], (p.shape[2], p.shape[3]))
 

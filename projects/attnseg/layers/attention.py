@@ -125,8 +125,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     # Fused kernels want one width for queries, keys and values, on CUDA a multiple of 8.
     depth = v.shape[-1]
     width = -(-max(q.shape[-1], depth) // 8) * 8
-    # Padding by nothing would still copy.
-    q, k, v = (F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v))
+    q, k, v = (_kernel_form(t, width) for t in (q, k, v))
     parts, count = 1, q.shape[2]
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (q, k, v))
     if q.device.type == "cpu" and needs_grad and not _exporting():
@@ -139,6 +138,14 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     if parts > 1:
         out = out.unflatten(1, (-1, parts)).flatten(2, 3)[:, :, :count]
     return out[..., :depth]
+
+
+def _kernel_form(x: Tensor, width: int) -> Tensor:
+    # Padding by nothing would still copy.
+    if x.shape[-1] < width:
+        return F.pad(x, (0, width - x.shape[-1]))
+    # Where the channels of a token lie apart, torch takes the N x M form on a CPU.
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def _exporting() -> bool:

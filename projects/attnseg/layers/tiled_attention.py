@@ -7,11 +7,12 @@ tile again from the rows' normalisers.
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+from attnseg.layers.precision import without_autocast
 
 # Entries of one tile: 1 MiB of float32, which caches hold. Fewer rows make thin products.
 _TILE = 2**18
@@ -33,10 +34,7 @@ def tiled_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """
     exact = torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
     shape = (*q.shape[:3], v.shape[-1])
-    kind = q.device.type
-    # Devices without autocast (meta, for counting) refuse even to turn it off.
-    known = torch.amp.is_autocast_available(kind)
-    with torch.autocast(kind, enabled=False) if known else nullcontext():
+    with without_autocast(q):
         pairs = [t.to(exact).flatten(0, 1) for t in (q, k, v)]
         return _TiledAttention.apply(*pairs, scale).view(shape).to(v.dtype)
 

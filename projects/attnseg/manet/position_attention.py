@@ -7,13 +7,12 @@ since a bias there adds the same to all logits of a row, which the softmax cance
 calls C "pseudo key"; it is the value.
 """
 
-from contextlib import nullcontext
-
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from attnseg.layers.attention import pixel_attention, to_map, to_tokens
+from attnseg.layers.precision import without_autocast
 
 SCALES = ("one", "sqrt")
 
@@ -67,10 +66,7 @@ class PositionAttentionBlock(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, channels, H, W)."""
         x = self.input_conv(x)
-        kind = x.device.type
-        # Devices without autocast (meta, for counting) refuse even to turn it off.
-        known = torch.amp.is_autocast_available(kind)
-        with torch.autocast(kind, enabled=False) if known else nullcontext():
+        with without_autocast(x):
             x = x.to(self.alpha.dtype)
             x = torch.addcmul(x, self.alpha, self.attend(x))
         return self.output_conv(x)
