@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from attnseg.losses import AdaptiveMinimumLoss
-from attnseg.losses.adaptive_minimum import choose, mask_terms
+from attnseg.losses.adaptive_minimum import choose, focal_terms, mask_terms
 
 SWITCHES = [
     dict(zip(("minimum", "centroid", "dice", "sigmoid"), values, strict=True))
@@ -340,3 +340,18 @@ def test_repr_says_the_switches() -> None:
     assert "minimum=False, centroid=True, dice='squared'" in repr(
         AdaptiveMinimumLoss(minimum=False, dice="squared")
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gamma", [0, 0.1, 0.5, 1, 2])
+def test_the_focal_loss_has_finite_gradients_far_out(gamma: float, dtype: torch.dtype) -> None:
+    # The miss of a sure and right logit is zero, and its root has no slope there.
+    ends = [-1e4, -800, -200, -100, 0, 100, 200, 800, 1e4]
+    logits = torch.tensor(ends, dtype=dtype, requires_grad=True)
+    for positive in (True, False):
+        terms = focal_terms(logits, torch.tensor(positive), gamma)
+        (grad,) = torch.autograd.grad(terms.sum(), logits)
+        assert terms.isfinite().all() and grad.isfinite().all()
+        # Wrong ones keep the slope of their weight.
+        wrong, slope = (0, -0.25) if positive else (-1, 0.75)
+        assert grad[wrong].item() == pytest.approx(slope)

@@ -66,3 +66,38 @@ def test_sums_pass_gradcheck(squares: bool) -> None:
     leaves = [leaf.requires_grad_() for leaf in leaves]
     targets = torch.rand(2, 3, 4) < 0.5
     assert torch.autograd.gradcheck(lambda k, f: soft_mask_sums(k, f, targets, squares)[0], leaves)
+
+
+@pytest.mark.parametrize("form", ["transposed", "channels last"])
+def test_the_gradient_does_not_depend_on_strides(form: str) -> None:
+    torch.manual_seed(0)
+    kernels, plain = torch.randn(3, 4).double(), torch.randn(4, 6, 9).double()
+    targets = torch.rand(2, 6, 9) < 0.5
+    if form == "transposed":
+        strided = plain.transpose(1, 2).contiguous().transpose(1, 2)
+    else:
+        strided = plain[None].contiguous(memory_format=torch.channels_last)[0]
+    assert strided.stride() != plain.stride()
+    grads = []
+    for map_ in (plain, strided):
+        leaves = [kernels.clone().requires_grad_(), map_.detach().requires_grad_()]
+        sums = soft_mask_sums(*leaves, targets, squares=True)[0]
+        grads.append(torch.autograd.grad(sums.square().sum(), leaves))
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    kernels, features = torch.randn(3, 4), torch.randn(4, 6, 9)
+    targets = torch.rand(2, 6, 9) < 0.5
+    found = []
+    for enabled in (False, True):
+        leaves = [kernels.clone().requires_grad_(), features.clone().requires_grad_()]
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            sums, truth = soft_mask_sums(*leaves, targets, squares=True)
+            grads = torch.autograd.grad(sums.square().sum(), leaves)
+        found.append((sums, truth, *grads))
+    for a, b in zip(*found, strict=True):
+        assert torch.equal(a, b)

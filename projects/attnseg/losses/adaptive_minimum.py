@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attnseg.layers.precision import without_autocast
 from attnseg.losses.mask_losses import full_precision
 from attnseg.losses.mask_sums import soft_mask_sums
 from attnseg.registry import MODELS
@@ -54,7 +55,11 @@ def focal_terms(
     miss = torch.where(positive, -logits, logits)
     sign = positive.to(logits.dtype)
     weight = alpha * sign + (1 - alpha) * (1 - sign)
-    return -weight * miss.sigmoid().pow(gamma) * F.logsigmoid(-miss)
+    share = miss.sigmoid()
+    if gamma < 1:
+        # The slope of the power is infinite where the sigmoid underflows to zero.
+        share = share.clamp(min=torch.finfo(share.dtype).tiny)
+    return -weight * share.pow(gamma) * F.logsigmoid(-miss)
 
 
 def mask_terms(sums: Tensor, truth: Tensor, dice: str = "linear", centroid: bool = True) -> Tensor:
@@ -222,7 +227,7 @@ class AdaptiveMinimumLoss(nn.Module):
             ``loss_mask`` and ``loss_cls``, scalars. Without pairs ``loss_mask`` is zero, or the
             sigmoid of zero; all inputs have a gradient in any case.
         """
-        with torch.autocast(class_logits.device.type, enabled=False):
+        with without_autocast(class_logits):
             logits = full_precision(class_logits).flatten(0, 1)
             per_image = class_logits.shape[1]
             # By image, with the order within a cell kept.

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from attnseg.layers.precision import without_autocast
+
 # Numbers in a chunk: a few MiB, which a cache holds; on an accelerator enough to fill it.
 _CHUNK = {"cpu": 2**19}
 _CHUNK_ELSEWHERE = 2**25
@@ -48,12 +50,13 @@ class _SoftMaskSums(torch.autograd.Function):
         objects = len(targets)
         sums = kernels.new_zeros(len(kernels), objects + 4)
         truth = kernels.new_zeros(objects, 3)
-        for pixels, weights in _chunks(kernels, features, targets):
-            masks = (kernels @ pixels).sigmoid_()
-            sums[:, :-1].addmm_(masks, weights.T)
-            truth.addmm_(weights[:objects], weights[objects:].T)
-            if squares:
-                sums[:, -1] += torch.linalg.vecdot(masks, masks)
+        with without_autocast(kernels):
+            for pixels, weights in _chunks(kernels, features, targets):
+                masks = (kernels @ pixels).sigmoid_()
+                sums[:, :-1].addmm_(masks, weights.T)
+                truth.addmm_(weights[:objects], weights[objects:].T)
+                if squares:
+                    sums[:, -1] += torch.linalg.vecdot(masks, masks)
         ctx.mark_non_differentiable(truth)
         return sums, truth
 
@@ -61,10 +64,12 @@ class _SoftMaskSums(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
         kernels, features, targets = ctx.saved_tensors
-        grad_kernels, grad_features = torch.zeros_like(kernels), torch.empty_like(features)
+        grad_kernels = torch.zeros_like(kernels)
+        # Rows of pixels, whatever the strides of the features: `flat` has to be a view.
+        grad_features = torch.empty_like(features, memory_format=torch.contiguous_format)
         flat = grad_features.flatten(1)
         start = 0
-        with torch.autocast(kernels.device.type, enabled=False):
+        with without_autocast(kernels):
             for pixels, weights in _chunks(kernels, features, targets):
                 masks = (kernels @ pixels).sigmoid_()
                 slope = grad[:, :-1] @ weights
