@@ -1,6 +1,8 @@
 # CSPAM-SOLOv2-R50: all three parts on. A leaf of the ablations puts SOLOv2's part back instead.
 _base_ = "./base_solov2.py"
 
+find_unused_parameters = False
+
 # SOLOv2's loss: every object of a cell counts, the last one gives its class.
 solov2_loss = dict(minimum=False, centroid=False, dice="squared")
 model = dict(

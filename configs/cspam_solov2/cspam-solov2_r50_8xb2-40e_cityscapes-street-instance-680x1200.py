@@ -1,7 +1,7 @@
 # Table 3.
 _base_ = [
     "./base.py",
-    "../_base_/datasets/cityscapes_street_instance.py",
+    "../_base_/datasets/sizes/cityscapes_street_instance_680x1200.py",
     "../_base_/schedules/sgd_1e-2_40e.py",
 ]
 model = dict(mask_head=dict(num_classes=_base_.num_classes))

@@ -73,3 +73,15 @@ def test_schedule_is_the_papers() -> None:
     assert step.milestones == [10] and step.gamma == 0.1
     assert cfg.train_dataloader.batch_size == 2
     assert tuple(cfg.val_dataloader.dataset.pipeline[1].scale) == (1200, 680)
+
+
+@pytest.mark.parametrize("path", sorted(ROOM.glob("*_*xb*.py")), ids=lambda p: p.stem)
+def test_images_fill_the_grids_in_training_as_in_tests(path: Path) -> None:
+    cfg = Config.fromfile(path)
+    jitter = cfg.train_dataloader.dataset.pipeline[3]
+    resize = cfg.val_dataloader.dataset.pipeline[1]
+    assert not jitter.pad
+    assert jitter.keep_ratio and resize.keep_ratio
+    assert tuple(jitter.size) == tuple(resize.scale[::-1])
+    # mmdet's head alone leaves parameters out of the loss of a batch without objects.
+    assert cfg.find_unused_parameters == (cfg.model.mask_head.type == "SOLOV2Head")

@@ -25,7 +25,7 @@ BASES = sorted((REPO / "configs/_base_/datasets").glob("*.py"))
 # Things and stuff, by the papers of the data sets.
 COUNTS = {"coco": (80, 53), "ade20k": (100, 50), "cityscapes": (8, 11), "dsb2018": (1, 1)}
 COUNTS |= {"demo": (3, 2), "coco_mini": (80, 0), "camvid11": (11, 0), "evican": (2, 0)}
-COUNTS |= {"coco_wide": (80, 0), "cityscapes_street": (5, 0)}
+COUNTS |= {"cityscapes_street": (5, 0)}
 COUNTS |= {name: (1, 0) for name in ("usiigaci", "livecell", "neurips_cellseg", "revvity")}
 CELLS = [path for path in BASES if path.stem.endswith("_cells")]
 SCHEDULES = sorted((REPO / "configs/_base_/schedules").glob("*.py"))
@@ -43,7 +43,7 @@ def test_base_says_its_classes_and_paths(path):
     assert cfg.num_classes == (things + stuff if task in ("panoptic", "semantic") else things)
     if task == "panoptic":
         assert (cfg.num_things, cfg.num_stuff) == (things, stuff)
-    paper = name.startswith(("coco", "ade20k", "cityscapes")) and name != "coco_mini"
+    paper = name in ("coco", "ade20k", "cityscapes", "cityscapes_street")
     sampler = "DefaultSampler" if paper else "InfiniteSampler"
     assert cfg.train_dataloader.sampler == {"type": sampler, "shuffle": True}
     for split in ("train", "val", "test"):

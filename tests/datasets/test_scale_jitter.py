@@ -95,6 +95,16 @@ def test_kept_ratio_is_that_of_the_longest_side(size, channels, ratio):
         np.testing.assert_array_equal(mask, results["gt_seg_map"] == label)
 
 
+@pytest.mark.parametrize("ratio", [0.5, 2.0])
+def test_without_padding_the_image_fills_the_result(ratio):
+    results = ScaleJitter((48, 96), (ratio, ratio), keep_ratio=True, pad=False).transform(sample())
+    # 40x60 pixels: half and twice of 48x72.
+    size = (24, 36) if ratio < 1 else (48, 96)
+    assert results["img"].shape[:2] == results["img_shape"] == size
+    assert results["gt_masks"].masks.shape[1:] == results["gt_seg_map"].shape == size
+    assert "pad_shape" not in results
+
+
 def test_objects_cropped_away_are_removed():
     np.random.seed(0)
     counts = {

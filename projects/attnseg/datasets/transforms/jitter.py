@@ -11,7 +11,7 @@ from ...registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ScaleJitter(BaseTransform):
-    """Resize to a random multiple of ``size``, then crop or pad to ``size`` exactly.
+    """Resize to a random multiple of ``size``, then crop or pad to ``size``.
 
     Works on images of any number of channels, boxes, masks and segmentation maps, in pipelines
     of mmdet and mmseg. Objects that the crop or the resize leaves without a pixel are removed;
@@ -31,6 +31,8 @@ class ScaleJitter(BaseTransform):
             are brought to the multiple. The test pipeline has to do the same. mmdet's ``Resize``
             takes the longer side of a ``size`` that is not square for the longer side of the image,
             upright or not: an upright image is then too high for a wide ``size``, and is cropped.
+        pad: Bring smaller results to ``size``. False leaves that to the batch: for networks whose
+            grids span the whole input (SOLO), which in tests is no larger than the image.
         native: Take the multiple of the image's own size, not of ``size``, so that objects keep
             their scale however large the image is; for tests in sliding windows.
     """
@@ -44,10 +46,12 @@ class ScaleJitter(BaseTransform):
         interpolation: str = "bilinear",
         keep_ratio: bool = False,
         native: bool = False,
+        pad: bool = True,
     ) -> None:
         height, width = size
         self.size = (height, width)
         self.native = native
+        self.pad = pad
         self.pad_val = pad_val
         self.seg_pad_val = seg_pad_val
         self.resize = RandomResize(
@@ -60,10 +64,12 @@ class ScaleJitter(BaseTransform):
         self.crop = RandomCrop((width, height), allow_negative_crop=True, recompute_bbox=True)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Change image and annotations to ``size``; set ``img_shape`` and ``pad_shape``."""
+        """Change image and annotations; set ``img_shape`` and, where padded, ``pad_shape``."""
         if self.native:
             self.resize.scale = results["img"].shape[1::-1]
-        results = self._pad(self.crop(self.resize(results)))
+        results = self.crop(self.resize(results))
+        if self.pad:
+            results = self._pad(results)
         masks = results.get("gt_masks")
         if masks is not None:
             kept = np.flatnonzero(masks.areas > 0)

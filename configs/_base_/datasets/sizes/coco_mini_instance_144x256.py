@@ -1,0 +1,12 @@
+# A small part of COCO at 144x256 (height x width), the ratio kept. The batch is padded, not
+# the image: grids of SOLO span the input, and the cells of padding would not be trained.
+_base_ = "../coco_mini_instance.py"
+
+image_size = (144, 256)  # height, width
+train_pipeline = _base_.train_dataloader.dataset.pipeline
+test_pipeline = _base_.test_dataloader.dataset.pipeline
+train_pipeline[3].update(size=image_size, keep_ratio=True, pad=False)
+test_pipeline[1].update(scale=image_size[::-1], keep_ratio=True)
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
