@@ -47,7 +47,10 @@ def build(name: str, depth: int, part: str | None = None) -> nn.Module:
         # No leaf has the neck without the mask features that go with it.
         cfg.neck.with_top = False
         cfg.mask_head.mask_feature_head.pop("type")
-    return REGISTRY.build(cfg[part] if part else cfg).eval()
+    model = REGISTRY.build(cfg[part] if part else cfg)
+    # mmdet's ResNet returns nothing from it.
+    model.eval()
+    return model
 
 
 def count_sizes(shape: tuple[int, int]) -> dict[str, dict[str, float]]:

@@ -65,7 +65,7 @@ def train(leaf: str, args: argparse.Namespace) -> list[dict[str, float]]:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 35)
             optimizer.step()
-            steps.append({name: float(value) for name, value in logged.items()})
+            steps.append({name: value.item() for name, value in logged.items()})
     return steps
 
 
@@ -73,6 +73,8 @@ def main() -> None:
     """Train the rows, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="data/coco_mini", help="folder in the form of COCO")
+    every = list(range(1, len(ROWS) + 1))
+    parser.add_argument("--rows", type=int, nargs="+", choices=every, default=every)
     parser.add_argument("--shape", type=int, nargs=2, default=[144, 256], help="height width")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--batches", type=int, default=4)
@@ -83,7 +85,7 @@ def main() -> None:
     setup_env()
     torch.set_num_threads(args.threads)
     rows = {}
-    for name, leaf in ROWS.items():
+    for name, leaf in (list(ROWS.items())[i - 1] for i in args.rows):
         steps = train(leaf, args)
         keys = steps[0]
         rows[name] = {

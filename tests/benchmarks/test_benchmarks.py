@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ TINY = {
     + ["--threads", "1", "--repeats", "1", "--rounds", "1"],
     "overfit": ["--image", "0", "--iters", "2", "--batch", "1", "--window", "32"]
     + ["--threads", "1"],
+    "solov2": ["--shape", "64", "64", "--threads", "1", "--repeats", "1"],
+    "solov2_ablations": ["--rows", "1", "8", "--shape", "64", "96", "--batch", "2"]
+    + ["--batches", "1", "--rounds", "4", "--threads", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -155,3 +159,47 @@ def test_iaunet(run: object) -> None:
         assert 1.8 * row["before_mib"] < row["peak_adamw_mib"] - row["peak_mib"] + 1e-6
     assert len(record["ratios"]) == 12
     assert all(value > 0 for value in record["ratios"].values())
+
+
+@pytest.fixture
+def demo_as_coco(demo_set: Path, tmp_path: Path) -> Path:
+    """The demo set under the names of COCO's files."""
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        name = f"annotations/instances_{split}"
+        (root / f"{name}2017.json").symlink_to(demo_set / f"{name}.json")
+        (root / f"{split}2017").symlink_to(demo_set / f"images/{split}")
+    return root
+
+
+@pytest.mark.slow
+def test_solov2_ablations_on_generated_images(run: object, demo_as_coco: Path) -> None:
+    name = "solov2_ablations"
+    record = run(name, "--data", str(demo_as_coco), result=f"{name}_custom")
+    assert list(record["rows"]) == ["1: SOLOv2", "8: all"]
+    assert record["all_fall"]
+
+
+@pytest.mark.slow
+def test_solov2(run: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = importlib.import_module("solov2")
+    common = importlib.import_module("common")
+
+    def here(factory: Callable, *args: object, **_: object) -> object:
+        factory(*args)()
+        return common.Measurement(1.0, [1.0], 1.0, None)
+
+    # A process for each pass is a matter of seconds.
+    monkeypatch.setattr(script, "measure", here)
+    record = run("solov2")
+    sizes = record["sizes"]
+    assert len(sizes) == 7
+    for depth in (50, 101):
+        assert record[f"backbone_macs_over_resnet{depth}"] < 1
+    # The published sizes of these backbones without their classifiers are 23.5 and 42.5 M.
+    assert sizes["SOLOv2, R50"]["backbone_params_m"] == pytest.approx(23.5, abs=0.1)
+    assert sizes["SOLOv2, R101"]["backbone_params_m"] == pytest.approx(42.5, abs=0.1)
+    assert record["latency"]["SOLOv2"]["over_solov2"] == 1
+    assert record["full_over_solov2"] == record["latency"]["CSPAM-SOLOv2"]["over_solov2"]
+    assert len(record["peak_mib"]) == 9
