@@ -13,7 +13,7 @@ def block(shared: bool = False, reduction: int = 4) -> FusionAttentionBlock:
 
 
 def literal(mfab: FusionAttentionBlock, high: Tensor, skip: Tensor) -> Tensor:
-    """The chapter's equations, with matrices in place of the 1x1 convolutions."""
+    """The equations of the source, with matrices in place of the 1x1 convolutions."""
     high = mfab.high_conv(high)
 
     def weights(layers: torch.nn.Sequential, x: Tensor) -> Tensor:

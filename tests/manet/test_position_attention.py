@@ -18,7 +18,7 @@ def block(scale: str = "one", alpha: float = 0.7, **widths: int) -> PositionAtte
 
 
 def literal(pab: PositionAttentionBlock, x: Tensor) -> Tensor:
-    """The chapter's equations with all N x N weights; i runs over keys, j over outputs."""
+    """The equations of the source with all N x N weights; i runs over keys, j over outputs."""
     i0 = pab.input_conv(x)
     b, c, h, w = i0.shape
     keys, queries, values = (conv(i0).flatten(2) for conv in (pab.key, pab.query, pab.value))
@@ -133,7 +133,7 @@ def test_wrong_arguments_are_named() -> None:
         PositionAttentionBlock(3, 0)
 
 
-def test_widths_of_the_chapter() -> None:
+def test_widths_of_the_paper() -> None:
     pab = PositionAttentionBlock(256)
     shapes = {name: tuple(m.weight.shape) for name, m in pab.named_children()}
     assert shapes["input_conv"] == (512, 256, 3, 3)

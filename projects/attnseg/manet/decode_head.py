@@ -1,6 +1,6 @@
 """MA-Net's decoder as a decode head of mmseg, over any backbone that gives several maps.
 
-The chapter fixes the position attention's widths (512 and 64) and no other; the widths of the
+The source fixes the position attention's widths (512 and 64) and no other; the widths of the
 decoder and the reduction are those of a common implementation. Its figure ends at the input's
 size: ``upsample_blocks`` says how many doublings without a skip follow the last fusion, and the
 rest of the way logits are enlarged, as mmseg does.
@@ -47,7 +47,7 @@ class MANetHead(BaseDecodeHead):
 
     Source:
         Fan et al., *MA-Net: A Multi-Scale Attention Network for Liver and Tumor Segmentation*,
-        as a thesis chapter on related work describes it (Sec. 2.5.5).
+        as a restatement of that paper describes it.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Multi-scale fusion attention block: a deep map, weighted by channel, joins a skip.
 
-What the chapter leaves open: its symbols P1 and P2 stand for both branches, so the weights could
+What the equations leave open: their symbols P1 and P2 stand for both branches, so the weights could
 be shared; here each branch has its own squeeze-and-excitation, as other implementations have it,
 and ``shared=True`` is the other reading. The deep map is enlarged after it was weighted, by
 nearest neighbours. Each convolution is followed by norm and activation.
@@ -37,7 +37,7 @@ class FusionAttentionBlock(BaseModule):
 
     Source:
         Fan et al., *MA-Net: A Multi-Scale Attention Network for Liver and Tumor Segmentation*;
-        equations as a thesis chapter on related work gives them (Sec. 2.5.5).
+        equations as above, from a restatement of that paper.
     """
 
     def __init__(

