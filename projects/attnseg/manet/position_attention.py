@@ -1,10 +1,10 @@
 """Position-wise attention block: each place gathers the features of all others.
 
-The equations that we follow write the map P without a scale and name the danger of overflow; ``scale="one"`` is
-its formula and ``"sqrt"`` that of transformers. What it leaves open: no norm and no activation
-stand between the convolutions, since none is drawn; the convolution of the keys has no bias,
-since a bias there adds the same to all logits of a row, which the softmax cancels. The source
-calls C "pseudo key"; it is the value.
+The equations that we follow have no scale on the logits, and their source warns of overflow;
+``scale="one"`` is as written, ``"sqrt"`` that of transformers. What they leave open: no norm and
+no activation stand between the convolutions, since none is drawn; the convolution of the keys has
+no bias, since a bias there adds the same to all logits of a row, which the softmax cancels. The
+source calls C "pseudo key"; it is the value.
 """
 
 import torch
