@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -72,3 +73,15 @@ def test_products_are_counted(device: str) -> None:
 
 def test_no_queries_give_an_empty_map() -> None:
     assert tiled_attention(*qkv(n=0), 1.0).shape == (2, 3, 0, 11)
+
+
+@pytest.mark.parametrize("n", [21, 0])
+def test_no_keys_give_zeros_and_zero_gradients(n: int) -> None:
+    """As fused kernels do: a sum over nothing."""
+    leaves = qkv(n=n, m=0)
+    out = tiled_attention(*leaves, 1.0)
+    expected = F.scaled_dot_product_attention(*leaves)
+    assert out.shape == (2, 3, n, 11) and torch.equal(out, expected)
+    out.sum().backward()
+    assert [t.grad.shape for t in leaves] == [t.shape for t in leaves]
+    assert not any(t.grad.any() for t in leaves)
