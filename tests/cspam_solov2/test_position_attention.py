@@ -146,6 +146,9 @@ def test_bad_arguments_are_named() -> None:
         PositionAttentionModule(36)
     with pytest.raises(ValueError, match="reduction must be at least 2"):
         PositionAttentionModule(36, reduction=1)
-    for scale in ("root", 0, -1.0):
+    for reduction in (2.0, None, "8", True):
+        with pytest.raises(ValueError, match=f"reduction must be a whole number.*{reduction!r}"):
+            PositionAttentionModule(36, reduction=reduction)
+    for scale in ("root", 0, -1.0, None, True, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="scale must be a number above 0 or 'sqrt'"):
             PositionAttentionModule(16, scale=scale)

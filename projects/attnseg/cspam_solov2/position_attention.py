@@ -15,6 +15,8 @@ Where the paper is silent or differs from our choice:
 - P^T A is not normalised. In float16 it overflows, so attention is computed in float32 at least.
 """
 
+import math
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -40,8 +42,8 @@ class PositionAttentionModule(BaseModule):
             initialised all convolutions.
 
     Raises:
-        ValueError: if ``reduction`` does not divide C or leaves T2 nothing, or ``scale`` is
-            neither a positive number nor 'sqrt'.
+        ValueError: if ``reduction`` is no whole number, does not divide C or leaves T2 nothing,
+            or ``scale`` is neither a positive finite number nor 'sqrt'.
 
     Source:
         Liu and Kong, *Real-Time Instance Segmentation Method Based on Location Attention*,
@@ -61,6 +63,8 @@ class PositionAttentionModule(BaseModule):
         if init_cfg is None:
             init_cfg = {"type": "Constant", "val": 0, "override": {"name": "t2"}}
         super().__init__(init_cfg)
+        if not isinstance(reduction, int) or isinstance(reduction, bool):
+            raise ValueError(f"reduction must be a whole number, as 8, got {reduction!r}")
         if reduction < 2 or in_channels % reduction:
             raise ValueError(
                 f"position attention of {in_channels} channels with reduction {reduction}: "
@@ -94,6 +98,7 @@ class PositionAttentionModule(BaseModule):
 def _factor(scale: float | str, width: int) -> float:
     if scale == "sqrt":
         return width**-0.5
-    if isinstance(scale, str) or not scale > 0:
+    number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
+    if not number or not 0 < scale < math.inf:
         raise ValueError(f"scale must be a number above 0 or 'sqrt', got {scale!r}")
     return float(scale)
