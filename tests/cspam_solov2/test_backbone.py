@@ -104,7 +104,7 @@ def test_multiplications_are_below_those_of_resnet(depth: int) -> None:
     assert ours.macs < 0.8 * theirs.macs and ours.params < theirs.params
 
 
-def test_with_theta_at_zero_it_is_the_backbone_without_attention() -> None:
+def test_with_theta_and_t2_at_zero_it_is_the_backbone_without_attention() -> None:
     model, plain = small(), small(attention_stages=())
     model.init_weights()
     for module in model.modules():
@@ -163,6 +163,12 @@ def test_frozen_stages_and_norms_are_as_in_resnet() -> None:
     model = small()
     model.train()
     assert all(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+def test_modes_can_be_chained() -> None:
+    model = small(18)
+    assert model.eval() is model and not model.training
+    assert model.train() is model and model.training
 
 
 def test_settings_that_suit_only_weights_of_its_own_are_warned_of(
@@ -273,6 +279,12 @@ def test_bad_arguments_are_named() -> None:
         small(plugins=[])
     with pytest.raises(ValueError, match=r"attention_stages \(2, 4\) must lie in 0..3"):
         small(attention_stages=(2, 4))
+    for init_cfg in (
+        {"type": "Pretrained", "checkpoint": "a.pth"},
+        [{"type": "Kaiming", "layer": "Conv2d"}, {"type": "Pretrained", "checkpoint": "a.pth"}],
+    ):
+        with pytest.raises(ValueError, match="pretrained='b.pth' beside an init_cfg with the"):
+            small(18, pretrained="b.pth", init_cfg=init_cfg)
     with pytest.raises(ValueError, match="ratio 0.3 of 16 channels"):
         small(ratio=0.3)
     with pytest.raises(ValueError, match="scale must be a number above 0 or 'sqrt'"):

@@ -72,8 +72,8 @@ class CSPAMResNet(ResNet):
             ``plugins``.
 
     Raises:
-        ValueError: for an unknown depth or stage, arguments that have no meaning here, or channels
-            that ``ratio`` splits.
+        ValueError: for an unknown depth or stage, arguments that have no meaning here, channels
+            that ``ratio`` splits, or two files to load.
 
     Source:
         Liu and Kong, *Real-Time Instance Segmentation Method Based on Location Attention*,
@@ -93,6 +93,7 @@ class CSPAMResNet(ResNet):
         **resnet: Any,
     ) -> None:
         _check(depth, attention_stages, resnet)
+        _check_loading(pretrained, init_cfg)
         loading = {"type": "Pretrained", "checkpoint": pretrained} if pretrained else None
         if isinstance(init_cfg, Mapping) and "checkpoint" in init_cfg:
             loading, init_cfg = init_cfg, None
@@ -106,6 +107,11 @@ class CSPAMResNet(ResNet):
             self.init_cfg = [*self.init_cfg, loading]
         _replace_relu(self, self.act_cfg)
         self._warn()
+
+    def train(self, mode: bool = True) -> "CSPAMResNet":
+        """Set the mode, but of frozen stages and norms; mmdet's ResNet does not return itself."""
+        super().train(mode)
+        return self
 
     def _warn(self) -> None:
         settings = [f"frozen_stages={self.frozen_stages}"] if self.frozen_stages > 0 else []
@@ -157,6 +163,16 @@ def _check(depth: int, stages: Sequence[int], resnet: Mapping[str, Any]) -> None
         raise ValueError(
             f"attention_stages {tuple(stages)} must lie in 0..{count - 1}, since num_stages is "
             f"{count}; C4 and C5 are 2 and 3"
+        )
+
+
+def _check_loading(pretrained: str | None, init_cfg: dict | list | None) -> None:
+    parts = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    files = [part["checkpoint"] for part in parts if part and "checkpoint" in part]
+    if pretrained and files:
+        raise ValueError(
+            f"CSPAMResNet got pretrained={pretrained!r} beside an init_cfg with the checkpoint "
+            f"{files[0]!r}: give one of them"
         )
 
 
