@@ -124,6 +124,15 @@ def test_bad_arguments_are_named() -> None:
         features()(levels()[:2])
     with pytest.raises(ValueError, match="CSMF got 5 maps, too few .* top_index 5"):
         features(top_index=5)(levels()[:5])
+    # A neck without `with_top` that ends before P5: N4 is no P5, N5 neither.
+    with pytest.raises(ValueError, match="CSMF got 3 maps, too few for end_level 3 and top_index"):
+        features()(levels()[:3])
+    with pytest.raises(ValueError, match="top_index -1 is map 3 of 4.* top_index=3 for a plain"):
+        features()(levels()[:4])
+    assert features(top_index=3)(levels()[:4]).isfinite().all()
+    for index in (2, 0, -4, -3):
+        with pytest.raises(ValueError, match=f"top_index {index} is map .*, below end_level 3"):
+            features(top_index=index)(levels()[:5])
     # A neck without `with_top`, whose last map is an extra level.
     with pytest.raises(ValueError, match=r"top_index -1 is 2x3, but level 3 is 4x6: .* with_top"):
         features()(levels()[:5])

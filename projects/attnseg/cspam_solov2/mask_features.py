@@ -42,10 +42,12 @@ class CSMF(BaseModule):
         norm_cfg: norm layer of mmcv; none if None.
         init_cfg: see mmengine's BaseModule; SOLOv2's normal distribution if None.
         top_index: where P5 stands among the inputs: -1 for :class:`attnseg.cspam_solov2.TWFPN`
-            with ``with_top``, ``end_level`` for a plain FPN.
+            with ``with_top``. A plain FPN needs ``end_level``, where its own P5 stands.
 
     Raises:
-        ValueError: if there are too few levels or maps, or P5 has not the size of its level.
+        ValueError: if there are too few levels; from the forward pass if there are too few maps,
+            ``top_index`` means a map before ``end_level`` (or that one, counted from the end), or
+            P5 has not the size of its level.
 
     Source:
         Liu and Kong, *Real-Time Instance Segmentation Method Based on Location Attention*,
@@ -112,13 +114,20 @@ class CSMF(BaseModule):
         return self.pred(out + _climb(self.deep, x, sizes))
 
     def _check(self, inputs: tuple[Tensor, ...]) -> None:
-        count, end = len(inputs), self.end_level
-        if not -count <= self.top_index < count or count < end:
+        count, end, index = len(inputs), self.end_level, self.top_index
+        if not -count <= index < count or count <= end:
             raise ValueError(
-                f"CSMF got {count} maps, too few for end_level {end} and top_index "
-                f"{self.top_index}; num_outs and with_top of the neck give more"
+                f"CSMF got {count} maps, too few for end_level {end} and top_index {index}; "
+                "num_outs and with_top of the neck give more"
             )
-        if count > end and inputs[self.top_index].shape[2:] != inputs[end].shape[2:]:
+        # Counted from the end, the map of the level itself is that of a neck without P5.
+        if index % count < end or (index < 0 and index % count == end):
+            below = "below" if index % count < end else "the last of the levels, at"
+            raise ValueError(
+                f"CSMF: top_index {index} is map {index % count} of {count}, {below} end_level "
+                f"{end}: set with_top=True of attnseg.TWFPN, or top_index={end} for a plain FPN"
+            )
+        if inputs[self.top_index].shape[2:] != inputs[end].shape[2:]:
             top, level = ("x".join(map(str, inputs[i].shape[2:])) for i in (self.top_index, end))
             raise ValueError(
                 f"CSMF: the map at top_index {self.top_index} is {top}, but level {end} is "
