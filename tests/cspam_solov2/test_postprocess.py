@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from attnseg.cspam_solov2 import postprocess
-from attnseg.cspam_solov2.postprocess import PostprocessConfig, mask_boxes
+from attnseg.cspam_solov2.postprocess import PostprocessConfig
 from tests.cspam_solov2 import scenes
 
 
@@ -80,15 +80,6 @@ def test_boxes_are_those_of_the_masks() -> None:
         for mask, box in zip(one.masks, one.bboxes, strict=True):
             y, x = mask.nonzero(as_tuple=True)
             assert box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
-
-
-def test_boxes_of_odd_masks() -> None:
-    masks = torch.zeros(4, 3, 5, dtype=torch.bool)
-    masks[1] = True
-    masks[2, 2, 4] = True
-    masks[3, 0, 1] = masks[3, 1, 3] = True
-    assert mask_boxes(masks).tolist() == [[0, 0, 0, 0], [0, 0, 5, 3], [4, 2, 5, 3], [1, 0, 4, 2]]
-    assert mask_boxes(masks[:0]).shape == (0, 4)
 
 
 def test_no_chunk_holds_all_masks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from attnseg.iaunet.restore import mask_boxes, restore
+from attnseg.iaunet.restore import restore
+from attnseg.layers import mask_boxes
 
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 

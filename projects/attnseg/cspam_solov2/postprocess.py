@@ -16,6 +16,9 @@ from mmdet.models.layers import mask_matrix_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from attnseg.layers.mask_boxes import mask_boxes
+from attnseg.layers.precision import without_autocast
+
 # Numbers of a chunk of masks: 64 MiB in float32.
 _CHUNK = 2**24
 
@@ -101,7 +104,7 @@ def find_instances(
         Wang et al., *SOLOv2*, Sec. 3.3.
     """
     # Products of half precision would move pixels across the threshold.
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features):
         kernels, scores, features = (x.float() for x in (kernels, scores, features))
         cell, labels = (scores > cfg.score_thr).nonzero(as_tuple=True)
         scores = scores[cell, labels]
@@ -132,19 +135,6 @@ def find_instances(
         return InstanceData(
             masks=masks, labels=labels.long(), scores=scores, bboxes=mask_boxes(masks)
         )
-
-
-def mask_boxes(masks: Tensor) -> Tensor:
-    """Boxes of masks (n, H, W) bool: (n, 4) float32, right and lower end outside; else zeros."""
-    ends = []
-    for along in (1, 2):
-        hit = masks.any(along).to(torch.uint8)
-        length = hit.shape[1]
-        # The first of the largest, from both ends.
-        ends += [hit.argmax(1), length - hit.flip(1).argmax(1)]
-    x1, x2, y1, y2 = ends
-    boxes = torch.stack([x1, y1, x2, y2], 1).float()
-    return boxes * masks.flatten(1).any(1)[:, None]
 
 
 def _soft_masks(kernels: Tensor, features: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnseg.layers.mask_boxes import boxes_of_lines, mask_boxes
+
 # Stands for infinite logits of half precision, which a weight of 0 would turn into NaN.
 _FINITE = 1e5
 
@@ -43,29 +45,6 @@ def restore(
     return restore_with_boxes(mask_logits, padded_size, img_shape, ori_shape, mask_thr)[0]
 
 
-def mask_boxes(masks: Tensor) -> Tensor:
-    """Boxes around masks.
-
-    Args:
-        masks: (n, H, W) bool.
-
-    Returns:
-        (n, 4) float32 as x1, y1, x2, y2 with the last two exclusive; zeros for an empty mask.
-    """
-    return _boxes_of(masks.any(1), masks.any(2))
-
-
-def _boxes_of(columns: Tensor, rows: Tensor) -> Tensor:
-    bounds = []
-    for hit in (columns, rows):
-        place = torch.arange(hit.shape[1], device=hit.device)
-        last = torch.where(hit, place + 1, 0).amax(1)
-        first = torch.where(hit, place, hit.shape[1]).amin(1)
-        bounds.append((first.minimum(last), last))
-    (x1, x2), (y1, y2) = bounds
-    return torch.stack([x1, y1, x2, y2], dim=1).float()
-
-
 def restore_with_boxes(
     mask_logits: Tensor,
     padded_size: tuple[int, int],
@@ -83,7 +62,7 @@ def restore_with_boxes(
         masks[i, top:bottom, left:right] = part
         # Looking for the boxes in the full masks would take longer than the interpolation.
         rows[i, top:bottom], columns[i, left:right] = part.any(1), part.any(0)
-    return masks, _boxes_of(columns, rows)
+    return masks, boxes_of_lines(columns, rows)
 
 
 def restored_parts(

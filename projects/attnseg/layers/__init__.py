@@ -3,6 +3,7 @@
 from attnseg.layers.attention import pixel_attention, pool_tokens, to_map, to_tokens
 from attnseg.layers.cross_stage import CrossStage
 from attnseg.layers.mask_attention import MaskAttention
+from attnseg.layers.mask_boxes import mask_boxes
 from attnseg.layers.multi_head import MultiHeadAttention
 from attnseg.layers.position import coordinates, sine_positions
 from attnseg.layers.recompute import recompute
@@ -12,6 +13,7 @@ __all__ = [
     "MaskAttention",
     "MultiHeadAttention",
     "coordinates",
+    "mask_boxes",
     "pixel_attention",
     "pool_tokens",
     "recompute",
