@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import PolygonMasks
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -228,6 +229,18 @@ def test_masks_of_other_numbers_than_one_are_masks() -> None:
     assert losses(head, maps, [truth, empty()]) == expected
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
+def test_plain_tensors_and_boxes_of_mmdet_train_as_well(dtype: torch.dtype) -> None:
+    head, maps = scenes.ours(), scenes.maps(SIZE)
+    truths = [scenes.truth(SIZE, 4), empty()]
+    expected = losses(head, maps, truths)
+    samples = [scenes.sample(truth, SIZE) for truth in truths]
+    for truth in truths:
+        truth.masks = truth.masks.to_tensor(dtype, "cpu")
+        truth.bboxes = HorizontalBoxes(truth.bboxes)
+    assert head.loss(maps, samples) == expected
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_trains(dtype: torch.dtype) -> None:
     head = scenes.ours()
@@ -250,7 +263,11 @@ def test_autocast_trains(dtype: torch.dtype) -> None:
         ({"dynamic_conv_size": 3}, "dynamic_conv_size must be 1, got 3"),
         ({"mask_feature_head": {"feat_channels": 8}}, "mask_feature_head must have out_channels"),
         ({"test_cfg": {"score": 1}}, r"test_cfg has unknown keys \['score'\]"),
-        ({"bogus": 1}, "AdaptiveSOLOv2Head has no key bogus"),
+        ({"bogus": 1}, "AdaptiveSOLOv2Head has no key 'bogus': leave it out"),
+        (
+            {"stacked_conv": 1, "bogus": 1},
+            "no key 'bogus': leave it out; no key 'stacked_conv': write 'stacked_convs'",
+        ),
     ],
 )
 def test_bad_settings_are_named(changes: dict, text: str) -> None:
@@ -263,8 +280,14 @@ def test_bad_batches_are_named() -> None:
     with pytest.raises(ValueError, match="the head has 3 levels .* the neck gives 2 maps"):
         head(scenes.maps(SIZE, count=2))
     truth = scenes.truth(SIZE, 2)
-    truth.labels[1] = 3
-    with pytest.raises(ValueError, match="label 3 of image 'x.png' is outside 0 to 2"):
-        losses(head, scenes.maps(SIZE), [truth, empty()])
+    for wrong, index in ((3, 1), (-1, 0)):
+        truth.labels[:] = torch.tensor([0, 1])
+        truth.labels[index] = wrong
+        for truths, name in (([empty(), truth], "b"), ([truth, empty()], "a")):
+            samples = [scenes.sample(one, SIZE) for one in truths]
+            for path, one in zip("ab", samples, strict=True):
+                one.set_metainfo({"img_path": path})
+            with pytest.raises(ValueError, match=f"label {wrong} of image '{name}' is outside 0"):
+                head.loss(scenes.maps(SIZE), samples)
     with pytest.raises(ValueError, match="masks of 80x96 pixels are larger"):
         losses(head, scenes.maps(SIZE), [scenes.truth((80, 96), 2), empty()])

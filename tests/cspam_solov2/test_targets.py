@@ -10,7 +10,12 @@ from mmdet.models.utils import center_of_mass
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from attnseg.cspam_solov2.targets import assign_cells, centres_of_mass, shrink_masks
+from attnseg.cspam_solov2.targets import (
+    assign_cells,
+    batch_targets,
+    centres_of_mass,
+    shrink_masks,
+)
 from tests.cspam_solov2 import scenes
 
 HEAD = scenes.theirs()
@@ -142,6 +147,14 @@ def test_no_objects_and_no_pixels_give_no_pairs() -> None:
     hollow = scenes.rectangles((64, 64), [(5, 5, 20, 20)])
     hollow.masks.masks[:] = 0
     assert assign([hollow, scenes.truth((64, 64), 0)], (64, 64)).cell.shape == (0,)
+
+
+def test_labels_and_boxes_come_to_the_cpu_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = []
+    monkeypatch.setattr(Tensor, "cpu", lambda x: copies.append(x.shape) or x)
+    truths = [scenes.truth((64, 64), count, count) for count in (3, 0, 5, 2)]
+    batch_targets(truths, (16, 16), 4, scenes.LEVELS["num_grids"], scenes.LEVELS["scale_ranges"])
+    assert copies == [(10,), (10, 4)]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (17, 8), (300, 20), (9, 2100), (520, 64)])

@@ -5,6 +5,8 @@ SOLOv2 weights load. What is new: the mask feature head comes from the registry,
 assigned for the whole batch at once, and the loss sees all candidates of a cell.
 """
 
+import difflib
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +20,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from attnseg.cspam_solov2.postprocess import PostprocessConfig, find_instances, local_maxima
-from attnseg.cspam_solov2.targets import Targets, batch_targets
+from attnseg.cspam_solov2.targets import Targets, batch_targets, image_of_objects
 from attnseg.errors import InputError
 from attnseg.registry import MODELS
 
@@ -190,8 +192,7 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
             mlvl_kernel_preds: see ``forward``.
             mlvl_cls_preds: see ``forward``.
             mask_feats: see ``forward``.
-            batch_gt_instances: ``bboxes`` (n, 4), ``labels`` (n,) and ``masks`` of each image, not
-                larger than the padded batch.
+            batch_gt_instances: see `targets.batch_targets`.
             batch_img_metas: ``img_path`` is shown in errors.
 
         Returns:
@@ -216,9 +217,7 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
         size: tuple[int, int],
     ) -> Targets:
         """Assign the cells of a batch, see ``loss_by_feat``; ``size`` is (h, w) of the maps."""
-        for truth, meta in zip(batch_gt_instances, batch_img_metas, strict=True):
-            self._check_labels(truth.labels, meta)
-        return batch_targets(
+        targets = batch_targets(
             batch_gt_instances,
             size,
             self.mask_stride,
@@ -226,6 +225,16 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
             self.scale_ranges,
             self.pos_scale,
         )
+        # Here they are on the CPU, in any case.
+        outside = (targets.labels < 0) | (targets.labels >= self.num_classes)
+        if outside.any():
+            wrong = int(targets.labels[outside][0])
+            image = int(image_of_objects(batch_gt_instances)[outside][0])
+            raise InputError(
+                f"label {wrong} of image '{batch_img_metas[image].get('img_path')}' is outside 0 "
+                f"to {self.num_classes - 1}: set num_classes of the head to the data set's."
+            )
+        return targets
 
     def predict_by_feat(
         self,
@@ -256,14 +265,6 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
             for index, meta in enumerate(batch_img_metas)
         ]
 
-    def _check_labels(self, labels: Tensor, meta: dict) -> None:
-        outside = labels[(labels < 0) | (labels >= self.num_classes)]
-        if len(outside):
-            raise InputError(
-                f"label {int(outside[0])} of image '{meta.get('img_path')}' is outside 0 to "
-                f"{self.num_classes - 1}: set num_classes of the head to the data set's."
-            )
-
 
 def _by_cell(levels: list[Tensor]) -> Tensor:
     """Put maps (B, C, g, g) of all levels into rows (B, cells, C)."""
@@ -281,7 +282,13 @@ def _check_keys(moved: dict) -> None:
     # SOLO's own key, which has no effect in SOLOv2 but stands in configs.
     unknown = sorted(set(moved) - {"cls_down_index"})
     if unknown:
-        raise ValueError(f"AdaptiveSOLOv2Head has no key {', '.join(unknown)}")
+        known = set(inspect.signature(AdaptiveSOLOv2Head).parameters) - {"moved"}
+        near = {key: difflib.get_close_matches(key, known, n=1) for key in unknown}
+        fixes = [
+            f"no key '{key}': " + (f"write '{found[0]}'" if found else "leave it out")
+            for key, found in near.items()
+        ]
+        raise ValueError(f"AdaptiveSOLOv2Head has {'; '.join(fixes)}")
 
 
 def _check_levels(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -61,8 +62,9 @@ def batch_targets(
     """Assign the cells of a batch and shrink its masks.
 
     Args:
-        truths: ``bboxes`` (n, 4), ``labels`` (n,) and ``masks`` of each image, bitmaps or polygons
-            of mmdet, not larger than ``mask_stride * size``.
+        truths: ``bboxes`` (n, 4) or boxes of mmdet, ``labels`` (n,) and ``masks`` of each image,
+            bitmaps or polygons of mmdet, or a tensor (n, H, W) of any type where pixels of the
+            object are not 0; not larger than ``mask_stride * size``.
         size: (h, w) of the mask features.
         mask_stride: of the mask features.
         num_grids: see `assign_cells`.
@@ -72,23 +74,30 @@ def batch_targets(
     Raises:
         ValueError: if masks are larger than the batch.
     """
-    centres, masks, image = [], [], []
-    labels = [truth.labels.cpu() for truth in truths]
-    for index, truth in enumerate(truths):
+    # Each copy from an accelerator waits for it: one for the labels of all images, one for boxes.
+    labels = torch.cat([truth.labels for truth in truths]).cpu()
+    boxes = torch.cat([get_box_tensor(truth.bboxes).reshape(-1, 4) for truth in truths]).cpu()
+    centres, masks = [], []
+    for truth in truths:
         full = _to_bytes(truth.masks)
         centres.append(centres_of_mass(full))
         masks.append(shrink_masks(full, mask_stride, size))
-        image.append(torch.full_like(labels[index], index))
     cell, obj = assign_cells(
-        torch.cat([truth.bboxes.cpu().reshape(-1, 4) for truth in truths]),
+        boxes,
         torch.cat(centres),
-        torch.cat(image),
+        image_of_objects(truths),
         (size[0] * mask_stride, size[1] * mask_stride),
         num_grids,
         scale_ranges,
         pos_scale,
     )
-    return Targets(cell, obj, torch.cat(labels), torch.cat(masks))
+    return Targets(cell, obj, labels, torch.cat(masks))
+
+
+def image_of_objects(truths: Sequence[InstanceData]) -> Tensor:
+    """Place in the batch of each object's image, (O,) int64 on the CPU."""
+    counts = torch.tensor([len(truth.labels) for truth in truths])
+    return torch.arange(len(truths)).repeat_interleave(counts)
 
 
 def assign_cells(
@@ -173,7 +182,9 @@ def centres_of_mass(masks: Tensor) -> Tensor:
 
 
 def _to_bytes(masks: Any) -> Tensor:
-    """Bring masks of mmdet to (n, H, W) uint8 on the CPU, 0 or 1."""
+    """Bring masks of mmdet, or a tensor, to (n, H, W) uint8 on the CPU, 0 or 1."""
+    if isinstance(masks, Tensor):
+        return (masks != 0).to(torch.uint8).cpu()
     array = torch.from_numpy(np.ascontiguousarray(masks.to_ndarray()))
     if array.dtype == torch.bool:
         return array.view(torch.uint8)
