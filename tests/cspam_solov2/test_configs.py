@@ -85,3 +85,16 @@ def test_images_fill_the_grids_in_training_as_in_tests(path: Path) -> None:
     assert tuple(jitter.size) == tuple(resize.scale[::-1])
     # mmdet's head alone leaves parameters out of the loss of a batch without objects.
     assert cfg.find_unused_parameters == (cfg.model.mask_head.type == "SOLOV2Head")
+
+
+def test_street_leaf_of_the_page(tmp_path: Path) -> None:
+    page = (ROOM / "README.md").read_text()
+    text = page.split("```python\n# street.py\n")[1].split("```")[0]
+    path = tmp_path / "street.py"
+    path.write_text(text.replace("attnseg::", f"{ROOM.parent}/"))
+    cfg = Config.fromfile(path)
+    assert cfg.model.mask_head.num_classes == 5
+    assert cfg.model.mask_head.num_grids == cfg.small.num_grids
+    assert cfg.train_dataloader.dataset.pipeline[3].size == (144, 256)
+    for split in ("val", "test"):
+        assert cfg[f"{split}_dataloader"].dataset.pipeline[1].scale == (256, 144)
