@@ -44,6 +44,17 @@ model = dict(
     decode_head=dict(in_channels=256, channels=16, num_classes=5, norm_cfg=norm_cfg),
     auxiliary_head=dict(in_channels=128, channels=16, num_classes=5, norm_cfg=norm_cfg))
 """
+# One word of a config of mmseg changed; the rest is for a small test.
+STOCK = """
+_base_ = 'mmseg::_base_/models/pspnet_r50-d8.py'
+norm_cfg = dict(type='BN')
+model = dict(
+    data_preprocessor=dict(size=(70, 100)),
+    pretrained=None,
+    backbone=dict(type='attnseg.CSPAMResNet', base_channels=8, norm_cfg=norm_cfg),
+    decode_head=dict(in_channels=256, channels=16, num_classes=5, norm_cfg=norm_cfg),
+    auxiliary_head=dict(in_channels=128, channels=16, num_classes=5, norm_cfg=norm_cfg))
+"""
 
 
 def build(text: str, folder: Path, scope: str) -> nn.Module:
@@ -106,10 +117,11 @@ def test_twfpn_under_detectors_of_mmdet(text: str, tmp_path: Path) -> None:
     assert [tuple(s.shape[2:]) for s in scores] == sizes
 
 
-def test_cspam_under_fcn_head_of_mmseg(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [FCN, STOCK], ids=["fcn", "stock"])
+def test_cspam_under_heads_of_mmseg(text: str, tmp_path: Path) -> None:
     from mmseg.structures import SegDataSample
 
-    model = build(FCN, tmp_path, "mmseg")
+    model = build(text, tmp_path, "mmseg")
     assert type(model.backbone).__module__ == "attnseg.cspam_solov2.backbone"
     samples = []
     for _ in range(2):

@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from attnseg.cspam_solov2 import CSMF, TWFPN
+from attnseg.errors import InputError
 from tests.cspam_solov2 import scenes
 
 SIZE = (64, 96)
@@ -140,16 +141,18 @@ def test_longer_tuples_feed_the_mask_features() -> None:
     assert all(torch.equal(a, b) for a, b in zip(changed[0], kernels, strict=True))
 
 
+CSMF_CFG = {
+    "type": "attnseg.CSMF",
+    "feat_channels": 8,
+    "start_level": 0,
+    "end_level": 2,
+    "out_channels": 8,
+}
+
+
 def test_whole_model_below_the_backbone_trains() -> None:
     neck = TWFPN([8, 8, 8], 8, num_outs=3, with_top=True)
-    csmf = {
-        "type": "attnseg.CSMF",
-        "feat_channels": 8,
-        "start_level": 0,
-        "end_level": 2,
-        "out_channels": 8,
-    }
-    head = scenes.ours(mask_feature_head=csmf)
+    head = scenes.ours(mask_feature_head=CSMF_CFG)
     assert isinstance(head.mask_feature_head, CSMF)
     truths = [scenes.truth(SIZE, 6, 1), scenes.truth(SIZE, 6, 2)]
     found = losses(head, neck(scenes.maps(SIZE)), truths)
@@ -187,15 +190,6 @@ def test_every_parameter_learns_something_finite(case: str, loss: dict) -> None:
         positive = case not in ("no objects", "no levels")
         assert bool(head.conv_kernel.weight.grad.any()) == positive
     assert head.conv_cls.weight.grad.any()
-
-
-def test_crowds_are_no_objects() -> None:
-    head, maps = scenes.ours(), scenes.maps(SIZE)
-    samples = [scenes.sample(truth, SIZE) for truth in (empty(), scenes.truth(SIZE, 3))]
-    plain = head.loss(maps, samples)
-    for one in samples:
-        one.ignored_instances = scenes.rectangles(SIZE, [(5, 5, 60, 60)])
-    assert head.loss(maps, samples) == plain
 
 
 def test_masks_smaller_than_the_batch_and_samples_stay_as_they_are() -> None:
@@ -256,8 +250,14 @@ def test_autocast_trains(dtype: torch.dtype) -> None:
     [
         ({"loss_mask": {"type": "DiceLoss"}}, "loss_mask moved into loss: write loss=dict"),
         ({"loss_cls": {}, "loss_mask": {}}, "loss_cls and loss_mask moved into loss"),
-        ({"num_grids": [7, 5]}, "the levels differ: 2 num_grids, 3 scale_ranges, 3 strides"),
-        ({"strides": (8,)}, "the levels differ: 3 num_grids, 3 scale_ranges, 1 strides"),
+        (
+            {"num_grids": [7, 5]},
+            "differ: 2 num_grids, 3 scale_ranges, 3 strides",
+        ),
+        (
+            {"strides": (8,)},
+            "differ: 3 num_grids, 3 scale_ranges, 1 strides",
+        ),
         ({"scale_ranges": ((1, 2), (4, 3), (1, 2))}, r"pairs \(from, to\) in pixels, got \(4, 3\)"),
         ({"num_grids": [7, 5, 0]}, "num_grids must be whole numbers, at least 1, got 0"),
         ({"dynamic_conv_size": 3}, "dynamic_conv_size must be 1, got 3"),
@@ -275,6 +275,17 @@ def test_bad_settings_are_named(changes: dict, text: str) -> None:
         scenes.ours(**changes)
 
 
+def test_the_map_for_the_mask_features_is_no_level_of_the_grids() -> None:
+    levels = {
+        "num_grids": [7, 5, 3, 2],
+        "scale_ranges": [(1, 99)] * 4,
+        "strides": [8] * 4,
+    }
+    head = scenes.ours(mask_feature_head=CSMF_CFG, **levels)
+    with pytest.raises(InputError, match="top_index=-1 .* raise num_outs of the neck to 4"):
+        head(scenes.maps(SIZE, count=4))
+
+
 def test_bad_batches_are_named() -> None:
     head = scenes.ours()
     with pytest.raises(ValueError, match="the head has 3 levels .* the neck gives 2 maps"):
@@ -289,5 +300,12 @@ def test_bad_batches_are_named() -> None:
                 one.set_metainfo({"img_path": path})
             with pytest.raises(ValueError, match=f"label {wrong} of image '{name}' is outside 0"):
                 head.loss(scenes.maps(SIZE), samples)
+    sample = scenes.sample(empty(), SIZE)
+    sample.set_metainfo({"batch_input_shape": SIZE})
+    head.mask_stride = 8
+    for call in (head.loss, head.predict):
+        with pytest.raises(InputError, match="times mask_stride=8 .* set mask_stride to 4"):
+            call(scenes.maps(SIZE, batch=1), [sample])
+    head.mask_stride = 4
     with pytest.raises(ValueError, match="masks of 80x96 pixels are larger"):
         losses(head, scenes.maps(SIZE), [scenes.truth((80, 96), 2), empty()])

@@ -7,6 +7,7 @@ from mmdet.models import FPN, PAFPN
 from torch import Tensor
 
 from attnseg.cspam_solov2 import TWFPN
+from attnseg.errors import InputError
 
 CHANNELS = [4, 6, 8, 10]
 
@@ -127,3 +128,5 @@ def test_bad_arguments_are_named() -> None:
         neck(3)
     with pytest.raises(ValueError, match="TWFPN got 3 maps for in_channels of 4"):
         neck()(maps()[:3])
+    with pytest.raises(InputError, match="in_channels is .* the backbone's maps have"):
+        neck()(maps()[::-1])

@@ -65,11 +65,13 @@ class CSPAMResNet(ResNet):
         ratio: share of the channels that goes through the blocks of a cross stage.
         act_cfg: activation of mmcv in the place of ReLU; Mish if None.
         norm_eval: keep batch norms in eval mode.
+        contract_dilation: as in mmseg's ResNet: the first block of a dilated stage has half of the
+            dilation.
         pretrained: file for mmengine's ``Pretrained``; as an ``init_cfg`` of that type.
         init_cfg: see mmengine's BaseModule. One that loads a file comes after ResNet's usual
             initialisation, so that what the file lacks has the values of training from scratch.
         **resnet: the other arguments of mmdet's ResNet, but ``dcn``, ``stage_with_dcn`` and
-            ``plugins``.
+            ``plugins``; mmseg's ``multi_grid`` is unknown.
 
     Raises:
         ValueError: for an unknown depth or stage, arguments that have no meaning here, channels
@@ -88,6 +90,7 @@ class CSPAMResNet(ResNet):
         ratio: float = 0.5,
         act_cfg: dict | None = None,
         norm_eval: bool = False,
+        contract_dilation: bool = False,
         pretrained: str | None = None,
         init_cfg: dict | list | None = None,
         **resnet: Any,
@@ -101,6 +104,7 @@ class CSPAMResNet(ResNet):
         self.attention_stages = tuple(attention_stages)
         self.attention = dict(attention or {})
         self.ratio = ratio
+        self.contract_dilation = contract_dilation
         self.act_cfg = dict(act_cfg or {"type": "attnseg.Mish", "inplace": True})
         super().__init__(depth, norm_eval=norm_eval, init_cfg=init_cfg, **resnet)
         if loading is not None:
@@ -128,7 +132,11 @@ class CSPAMResNet(ResNet):
     def make_res_layer(self, **kwargs: Any) -> Sequential:
         """A stage: its first block, then a cross stage over the others."""
         stage, count = len(self.res_layers), kwargs.pop("num_blocks")
+        dilation = kwargs["dilation"]
+        if self.contract_dilation and dilation > 1:
+            kwargs["dilation"] = dilation // 2
         first = ResLayer(num_blocks=1, **kwargs)[0]
+        kwargs["dilation"] = dilation
         planes = taken_channels(kwargs["planes"], self.ratio)
         channels = kwargs["planes"] * self.block.expansion
         kwargs.update(inplanes=planes * self.block.expansion, planes=planes, stride=1)
@@ -151,18 +159,21 @@ class CSPAMResNet(ResNet):
 
 def _check(depth: int, stages: Sequence[int], resnet: Mapping[str, Any]) -> None:
     if depth not in ResNet.arch_settings:
-        raise ValueError(f"depth {depth} is unknown; choose from {sorted(ResNet.arch_settings)}")
-    for name in ("dcn", "plugins"):
+        raise ValueError(
+            f"depth {depth} of CSPAMResNet is unknown; choose from {sorted(ResNet.arch_settings)}"
+        )
+    for name in ("dcn", "plugins", "multi_grid"):
         if resnet.get(name) is not None:
             raise ValueError(
-                f"CSPAMResNet has no {name}: leave it out, or use mmdet's ResNet, whose plugins "
-                "may be of type 'attnseg.PositionAttentionModule'"
+                f"CSPAMResNet has no {name}: leave it out (_delete_=True drops the keys of a base "
+                "config), or use mmdet's ResNet, whose plugins may be of type "
+                "'attnseg.PositionAttentionModule'"
             )
     count = resnet.get("num_stages", 4)
     if not set(stages) <= set(range(count)):
         raise ValueError(
-            f"attention_stages {tuple(stages)} must lie in 0..{count - 1}, since num_stages is "
-            f"{count}; C4 and C5 are 2 and 3"
+            f"attention_stages {tuple(stages)} of CSPAMResNet must lie in 0..{count - 1}, since "
+            f"num_stages is {count}; C4 and C5 are 2 and 3"
         )
 
 

@@ -152,6 +152,13 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
                 f"the head has {self.num_levels} levels (num_grids), the neck gives {len(x)} maps: "
                 "set num_outs of the neck, or shorten num_grids, scale_ranges and strides."
             )
+        top = getattr(self.mask_feature_head, "top_index", 0)
+        if top < 0 and len(x) + top < self.num_levels:
+            raise InputError(
+                f"the neck gives {len(x)} maps, and top_index={top} of mask_feature_head means one "
+                f"of the {self.num_levels} that the grids use: raise num_outs of the neck to "
+                f"{self.num_levels}, to which with_top=True adds P5."
+            )
         mask_feats = self.mask_feature_head(tuple(x))
         kernels, classes = [], []
         for feat, grid in zip(self.resize_feats(x[: self.num_levels]), self.num_grids, strict=True):
@@ -202,6 +209,7 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
             ValueError: for a label outside the classes or masks larger than the batch.
         """
         size = tuple(mask_feats.shape[-2:])
+        self._check_stride(size, batch_img_metas)
         targets = self.get_targets(batch_gt_instances, batch_img_metas, size)
         return self.loss_masks(
             _by_cell(mlvl_cls_preds),
@@ -236,6 +244,20 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
             )
         return targets
 
+    def _check_stride(self, size: tuple[int, int], metas: list[dict]) -> None:
+        """Sizes that are no multiples of the stride may have been rounded, either way."""
+        for meta in metas:
+            whole = meta.get("batch_input_shape", ())
+            if any(
+                abs(s * self.mask_stride - w) >= self.mask_stride
+                for s, w in zip(size, whole, strict=False)
+            ):
+                raise InputError(
+                    f"mask features of {size[0]}x{size[1]} times mask_stride={self.mask_stride} of "
+                    f"mask_feature_head are not the input's {whole[0]}x{whole[1]}: set mask_stride "
+                    f"to {round(whole[0] / size[0])}, the stride of their finest level."
+                )
+
     def predict_by_feat(
         self,
         mlvl_kernel_preds: list[Tensor],
@@ -246,6 +268,7 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
     ) -> list[InstanceData]:
         """Make instances of what ``forward`` gave, see `postprocess.find_instances`."""
         cfg = PostprocessConfig.from_dict(self.test_cfg or {})
+        self._check_stride(tuple(mask_feats.shape[-2:]), batch_img_metas)
         scores = _by_cell([local_maxima(logits.sigmoid()) for logits in mlvl_cls_scores])
         kernels = _by_cell(mlvl_kernel_preds)
         strides = torch.tensor(self.strides, device=kernels.device, dtype=torch.float32)
@@ -277,7 +300,8 @@ def _check_keys(moved: dict) -> None:
         raise ValueError(
             f"{' and '.join(old)} moved into loss: write loss=dict(type='attnseg."
             "AdaptiveMinimumLoss', mask_weight=3, class_weight=1, gamma=2, alpha=0.25); with "
-            "minimum=False, centroid=False, dice='squared' it is SOLOv2's."
+            "minimum=False, centroid=False, dice='squared' it is SOLOv2's. Over a config that has "
+            "the old keys, write the whole mask_head anew, with _delete_=True."
         )
     # SOLO's own key, which has no effect in SOLOv2 but stands in configs.
     unknown = sorted(set(moved) - {"cls_down_index"})
@@ -301,7 +325,9 @@ def _check_levels(
     }
     if len(set(counts.values())) != 1 or not num_grids:
         found = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise ValueError(f"the levels differ: {found}; give one of each for every level")
+        raise ValueError(
+            f"levels of AdaptiveSOLOv2Head differ: {found}; give one of each for every level"
+        )
     for pair in scale_ranges:
         if len(pair) != 2 or not pair[0] <= pair[1]:
             raise ValueError(f"scale_ranges must have pairs (from, to) in pixels, got {pair!r}")

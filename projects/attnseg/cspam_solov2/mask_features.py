@@ -18,6 +18,7 @@ from mmcv.cnn import ConvModule, build_conv_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from attnseg.errors import InputError
 from attnseg.layers.position import coordinates
 from attnseg.registry import MODELS
 
@@ -116,20 +117,20 @@ class CSMF(BaseModule):
     def _check(self, inputs: tuple[Tensor, ...]) -> None:
         count, end, index = len(inputs), self.end_level, self.top_index
         if not -count <= index < count or count <= end:
-            raise ValueError(
+            raise InputError(
                 f"CSMF got {count} maps, too few for end_level {end} and top_index {index}; "
                 "num_outs and with_top of the neck give more"
             )
         # Counted from the end, the map of the level itself is that of a neck without P5.
         if index % count < end or (index < 0 and index % count == end):
             below = "below" if index % count < end else "the last of the levels, at"
-            raise ValueError(
+            raise InputError(
                 f"CSMF: top_index {index} is map {index % count} of {count}, {below} end_level "
                 f"{end}: set with_top=True of attnseg.TWFPN, or top_index={end} for a plain FPN"
             )
         if inputs[self.top_index].shape[2:] != inputs[end].shape[2:]:
             top, level = ("x".join(map(str, inputs[i].shape[2:])) for i in (self.top_index, end))
-            raise ValueError(
+            raise InputError(
                 f"CSMF: the map at top_index {self.top_index} is {top}, but level {end} is "
                 f"{level}: set with_top=True of attnseg.TWFPN, or top_index={end}"
             )

@@ -12,6 +12,7 @@ from mmcv.cnn import ConvModule
 from mmdet.models.necks.fpn import FPN
 from torch import Tensor, nn
 
+from attnseg.errors import InputError
 from attnseg.registry import MODELS
 
 
@@ -34,8 +35,8 @@ class TWFPN(FPN):
         **fpn: the other arguments of mmdet's FPN, such as ``start_level`` and ``add_extra_convs``.
 
     Raises:
-        ValueError: if ``num_outs`` is below the levels that come from the backbone, or a backbone
-            gives another number of maps than ``in_channels`` has.
+        ValueError: if ``num_outs`` is below the levels that come from the backbone, or the
+            backbone's maps are not those of ``in_channels``.
 
     Source:
         Liu and Kong, *Real-Time Instance Segmentation Method Based on Location Attention*,
@@ -76,9 +77,15 @@ class TWFPN(FPN):
         last input that is used.
         """
         if len(inputs) != self.num_ins:
-            raise ValueError(
+            raise InputError(
                 f"TWFPN got {len(inputs)} maps for in_channels of {self.num_ins}: make both agree, "
                 "as with out_indices of the backbone"
+            )
+        channels = [x.shape[1] for x in inputs]
+        if channels != self.in_channels:
+            raise InputError(
+                f"TWFPN: in_channels is {self.in_channels}, the backbone's maps have {channels}: "
+                "set in_channels to these"
             )
         laterals = self._top_down(inputs)
         convs = self.fpn_convs[: len(laterals)]
@@ -126,6 +133,6 @@ def _check(maps: int, num_outs: int, start: int, end: int) -> None:
     used = (maps if end == -1 else end + 1) - start
     if num_outs < used:
         raise ValueError(
-            f"num_outs {num_outs} is below the {used} levels that come from the backbone: raise "
-            "it, or set start_level or end_level"
+            f"TWFPN: num_outs {num_outs} is below the {used} levels that come from the backbone: "
+            "raise it, or set start_level or end_level"
         )

@@ -64,7 +64,10 @@ class PositionAttentionModule(BaseModule):
             init_cfg = {"type": "Constant", "val": 0, "override": {"name": "t2"}}
         super().__init__(init_cfg)
         if not isinstance(reduction, int) or isinstance(reduction, bool):
-            raise ValueError(f"reduction must be a whole number, as 8, got {reduction!r}")
+            raise ValueError(
+                "reduction of PositionAttentionModule must be a whole number, as 8, "
+                f"got {reduction!r}"
+            )
         if reduction < 2 or in_channels % reduction:
             raise ValueError(
                 f"position attention of {in_channels} channels with reduction {reduction}: "
@@ -100,5 +103,7 @@ def _factor(scale: float | str, width: int) -> float:
         return width**-0.5
     number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
     if not number or not 0 < scale < math.inf:
-        raise ValueError(f"scale must be a number above 0 or 'sqrt', got {scale!r}")
+        raise ValueError(
+            f"scale of PositionAttentionModule must be a number above 0 or 'sqrt', got {scale!r}"
+        )
     return float(scale)

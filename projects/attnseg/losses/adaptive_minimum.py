@@ -172,7 +172,9 @@ class AdaptiveMinimumLoss(nn.Module):
     ) -> None:
         super().__init__()
         if dice not in DICES:
-            raise ValueError(f"dice '{dice}' is unknown; choose one of {', '.join(DICES)}")
+            raise ValueError(
+                f"dice '{dice}' of AdaptiveMinimumLoss is unknown; choose one of {', '.join(DICES)}"
+            )
         numbers = {
             "mask_weight": mask_weight,
             "class_weight": class_weight,
@@ -184,10 +186,14 @@ class AdaptiveMinimumLoss(nn.Module):
             most = 1 if name == "alpha" else float("inf")
             if not number or not 0 <= value <= most or value == float("inf"):
                 limit = "from 0 to 1" if name == "alpha" else "of 0 or more"
-                raise ValueError(f"{name} must be a number {limit}, got {value!r}")
+                raise ValueError(
+                    f"{name} of AdaptiveMinimumLoss must be a number {limit}, got {value!r}"
+                )
         for name, value in {"minimum": minimum, "centroid": centroid, "sigmoid": sigmoid}.items():
             if not isinstance(value, bool):
-                raise ValueError(f"{name} must be True or False, got {value!r}")
+                raise ValueError(
+                    f"{name} of AdaptiveMinimumLoss must be True or False, got {value!r}"
+                )
         self.minimum = minimum
         self.centroid = centroid
         self.dice = dice

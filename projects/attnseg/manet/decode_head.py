@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from attnseg.errors import InputError
 from attnseg.layers.conv_blocks import DoubleConv
 from attnseg.manet.fusion_attention import FusionAttentionBlock
 from attnseg.manet.position_attention import PositionAttentionBlock
@@ -126,19 +127,19 @@ class MANetHead(BaseDecodeHead):
     def _transform_inputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         places = range(-len(inputs), len(inputs))
         if any(i not in places for i in self.in_index):
-            raise ValueError(
+            raise InputError(
                 f"in_index {self.in_index} names maps that the backbone does not give: it gives "
                 f"{len(inputs)}; set in_index, or out_indices of the backbone"
             )
         maps = [inputs[i] for i in self.in_index]
         if (found := [m.shape[1] for m in maps]) != list(self.in_channels):
-            raise ValueError(
+            raise InputError(
                 f"in_channels is {list(self.in_channels)}, but the backbone's maps at in_index "
                 f"{self.in_index} have {found} channels; set in_channels to these"
             )
         sizes = [m.shape[-2:] for m in maps]
         if any(a[0] < b[0] or a[1] < b[1] for a, b in zip(sizes, sizes[1:], strict=False)):
-            raise ValueError(
+            raise InputError(
                 "in_index must go from the highest to the lowest resolution, but the maps are "
                 f"{' '.join(f'{h}x{w}' for h, w in sizes)}; turn in_index and in_channels around"
             )
