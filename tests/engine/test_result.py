@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnseg import _atomic
-from tests.engine.recorded import Own, make_runner
+from tests.engine.recorded import Own, loader, make_runner
 
 
 def _full(*args: object) -> None:
@@ -47,3 +47,18 @@ def test_settings_without_a_json_form_do_not_end_a_training(
     assert result["metrics"]["own/third"] == 8 / 3 and result["per_image"] is None
     with pytest.raises(TypeError, match="object cannot be written as JSON"):
         runner.test()
+
+
+def test_evaluations_alone_open_no_training_data(tmp_path: Path) -> None:
+    gone = {**loader(6), "dataset": {"type": "NoSuchData"}}
+    runner = make_runner(tmp_path, hooks=({"type": "attnseg.PictureHook"},), train_dataloader=gone)
+    for mode, run in (("val", runner.val), ("test", runner.test)):
+        run()
+        result = json.loads((tmp_path / "result.json").read_text())
+        assert (result["mode"], result["epoch"], result["iter"]) == (mode, 0, 0)
+
+
+def test_validations_of_a_training_say_how_far_it_is(tmp_path: Path) -> None:
+    make_runner(tmp_path, hooks=()).train()
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["mode"], result["epoch"], result["iter"]) == ("val", 2, 6)

@@ -64,6 +64,18 @@ def metrics_of(loop: Any) -> list[Any]:
     return list(getattr(getattr(loop, "evaluator", None), "metrics", None) or [])
 
 
+def training_progress(runner: Runner) -> tuple[int, int]:
+    """Epoch and iteration of the training; zeros where none was begun.
+
+    The runner's own properties would build the loop of the training, and so open its data set:
+    a machine that tests need not have those files.
+    """
+    loop = getattr(runner, "_train_loop", None)
+    if loop is None or isinstance(loop, Mapping):
+        return 0, 0
+    return runner.epoch, runner.iter
+
+
 def compose(runner: Runner, seen: Observed, resamples: int, level: float) -> dict[str, Any]:
     """Everything but ``per_image``, which the file's writer knows.
 

@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 
 from attnseg.engine.display import picture_name, to_rgb, with_masks
+from attnseg.engine.run_record import training_progress
 from attnseg.registry import HOOKS, TRANSFORMS
 
 _DEFAULT_THRESHOLD = 0.3
@@ -56,7 +57,7 @@ class PictureHook(Hook):
         outputs: Sequence[BaseDataElement] | None = None,
     ) -> None:
         """Draw the first image of the batch, if it is the turn of this batch."""
-        step = runner.iter + batch_idx
+        step = training_progress(runner)[1] + batch_idx
         if self.draw and outputs and step % self.interval == 0:
             self._draw(runner, runner.val_dataloader, outputs[0], name="val_img", step=step)
 

@@ -14,7 +14,7 @@ from attnseg import __version__
 from attnseg.compat import set_run_folder
 from attnseg.engine.atomic import write_json
 from attnseg.engine.evaluators import tables_of
-from attnseg.engine.run_record import metrics_of
+from attnseg.engine.run_record import metrics_of, training_progress
 from attnseg.per_image import write_tables
 from attnseg.registry import HOOKS
 
@@ -78,6 +78,7 @@ class ResultHook(Hook):
             else:
                 # That of an earlier evaluation does not belong to this result.
                 (folder / _PER_IMAGE).unlink(missing_ok=True)
+        epoch, iteration = training_progress(runner)
         record = {
             "mode": mode,
             "metrics": dict(metrics or {}),
@@ -87,8 +88,8 @@ class ResultHook(Hook):
             "checkpoint": runner.cfg.get("load_from") if mode == "test" else None,
             "tta": isinstance(runner.model, BaseTTAModel),
             "seed": runner.seed,
-            "epoch": runner.epoch,
-            "iter": runner.iter,
+            "epoch": epoch,
+            "iter": iteration,
             "attnseg_version": __version__,
             "per_image": statistics,
         }
