@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Not by `ru_maxrss` where it can be avoided: it starts at that of the process that started this one.
+# `ru_maxrss` would start at the peak of the process that starts this one.
 SCRIPT = """
 import json
 
