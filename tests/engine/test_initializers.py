@@ -316,3 +316,40 @@ def test_numbers_beside_flat_weights_are_passed_over(tmp_path):
     torch.save({"weights": dict(old.state_dict()), "epoch": 7}, tmp_path / "b.pth")
     with pytest.raises(RuntimeError, match="holds no weights: its keys are epoch, weights;"):
         initialize(Ours(3), init_cfg(tmp_path / "b.pth"))
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "blocks"),
+    [
+        (50, 18, "layer1 has 2 blocks in the file and 3 in the model"),
+        (101, 50, "layer3 has 6 blocks in the file and 23 in the model"),
+        (50, 101, "layer3 has 23 blocks in the file and 6 in the model"),
+    ],
+)
+def test_a_file_of_another_depth_is_questioned(tmp_path, logged, model, file, blocks):
+    thin = {**RESNET, "base_channels": 4, "stem_channels": 4}
+    weights = {**MODELS.build({**thin, "depth": file}).state_dict(), "fc.weight": torch.ones(2)}
+    torch.save(weights, tmp_path / "a.pth")
+    initialize(MODELS.build({**thin, "depth": model}), init_cfg(tmp_path / "a.pth"))
+    (hint,) = [m for level, m in logged if level == logging.WARNING and m.endswith("depth?")]
+    assert blocks in hint and "is the file of the same architecture and depth?" in hint
+    # 77 of 265 weights fit by name and shape; of the two others half and more.
+    assert ("most weights of the model are not in the file (77 of 265 fit)" in hint) == (file == 18)
+
+
+def test_half_of_the_weights_is_no_matter_of_a_hint(tmp_path, logged):
+    def weights(count):
+        return {f"w{i}": torch.zeros(2) for i in range(count)}
+
+    model = nn.Module()
+    for name, value in weights(4).items():
+        model.register_buffer(name, value)
+    # A counter of BatchNorm is not counted.
+    model.register_buffer("num_batches_tracked", torch.zeros(()))
+    for count, hints in ((3, 0), (2, 0), (1, 1)):
+        logged.clear()
+        torch.save(weights(count), tmp_path / "a.pth")
+        initialize(model, init_cfg(tmp_path / "a.pth"))
+        found = [m for _, m in logged if "most weights of the model" in m]
+        assert len(found) == hints
+    assert "(1 of 4 fit): is the file" in found[0]

@@ -29,7 +29,8 @@ class AdaptedPretrained:
     first convolution of the model is adapted if its input channels, and those of no other
     convolution, are not those of the file: see :func:`adapt_input_channels`. Everything else that
     does not fit keeps its initial value and is logged with name and shape; a classifier on top
-    (``fc.*``, ``head.*``) is dropped.
+    (``fc.*``, ``head.*``) is dropped. Where less than half of the model is loaded, or the file has
+    another number of blocks, the log asks whether it is of the same architecture and depth.
 
     As mmengine's ``Pretrained``, this has the last word over the initialisation of submodules;
     in a list of several, write it last. A backbone that reads ``init_cfg.checkpoint`` itself
@@ -183,7 +184,45 @@ class AdaptedPretrained:
             if keys:
                 shapes = _shapes(keys, expected, weights)
                 report.append((logging.WARNING, f"{len(keys)} {what}: {shapes}"))
+        if doubts := _doubts(expected, fitting, weights):
+            text = f"{'; '.join(doubts)}: is the file of the same architecture and depth?"
+            report.append((logging.WARNING, text))
         return fitting, report
+
+
+def _doubts(
+    expected: Mapping[str, Tensor], fitting: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> list[str]:
+    """What speaks for a file of another network: most weights left out, other numbers of blocks.
+
+    It may be right all the same: a backbone of rearranged blocks takes but a part of a file.
+    """
+    counted = [key for key in expected if not key.endswith("batches_tracked")]
+    loaded = sum(key in fitting for key in counted)
+    doubts = []
+    if 2 * loaded < len(counted):
+        doubts.append(
+            f"most weights of the model are not in the file ({loaded} of {len(counted)} fit)"
+        )
+    given, own = _numbered_blocks(weights), _numbered_blocks(expected)
+    doubts += [
+        f"{name} has {given[name]} blocks in the file and {count} in the model"
+        for name, count in own.items()
+        if given.get(name, count) != count
+    ][:_SHOWN]
+    return doubts
+
+
+def _numbered_blocks(weights: Iterable[str]) -> dict[str, int]:
+    """How many numbered parts each part has: 6 of ``layer3`` for ``layer3.5.conv1.weight``."""
+    counts: dict[str, int] = {}
+    for key in weights:
+        parts = key.split(".")
+        for i, part in enumerate(parts[1:], start=1):
+            if part.isdecimal():
+                name = ".".join(parts[:i])
+                counts[name] = max(counts.get(name, 0), int(part) + 1)
+    return counts
 
 
 def adapt_input_channels(weight: Tensor, channels: int) -> Tensor:
