@@ -87,6 +87,7 @@ def test_picture_hook_draws_instances_into_a_deep_image(
     run = runner(load(channels=2))
     run.visualizer = DetLocalVisualizer(name=str(tmp_path))
     run.visualizer.dataset_meta = {"classes": ("a",), "palette": COLOURS[:1]}
+    np.random.seed(0)  # mmdet draws colours by chance
     hook = PictureHook(draw=True, test_out_dir=str(tmp_path / "drawn"))
     hook.after_test_iter(run, 0, None, [one])
     # mmdet draws the truth, which is missing here, to the left.

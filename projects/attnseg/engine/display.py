@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
@@ -69,25 +69,41 @@ def picture_name(path: str | Path) -> str:
 
 
 def with_masks(sample: BaseDataElement, threshold: float, size: tuple[int, int]) -> BaseDataElement:
-    """Give instances above a score masks instead of RLEs, which no visualizer reads.
+    """Give a visualizer of mmdet the instances that it can draw.
 
-    Decoding all of them would take too much memory for large images of many cells.
+    RLEs, which no visualizer reads, become masks, of those above a score: decoding all of them
+    would take too much memory for large images of many cells. Instances of an empty mask and
+    without a box, such as SOLOv2 finds in tiny images, are left out: mmdet fails on an image that
+    has no others, and writes their names at the places of the next ones.
 
     Args:
-        sample: Predictions of one image; returned as it is if it holds no RLEs.
+        sample: Predictions of one image; returned as it is if all of it can be drawn.
         threshold: Scores above it are drawn.
         size: Height and width of the image in pixels.
     """
     found = sample.get("pred_instances")
-    if found is None or not isinstance(found.get("masks"), (list, tuple)):
+    if found is None or "masks" not in found:
         return sample
-    found = found[found.scores > threshold]
+    drawn = found
+    if isinstance(found.masks, (list, tuple)):
+        drawn = _decoded(found[found.scores > threshold], size)
+    if isinstance(drawn.masks, torch.Tensor):
+        kept = drawn.masks.any(-1).any(-1)
+        if "bboxes" in drawn:
+            kept |= (drawn.bboxes != 0).any(-1).to(kept.device)
+        drawn = drawn if kept.all() else drawn[kept]
+    if drawn is found:
+        return sample
+    copy = sample.new()
+    copy.pred_instances = drawn
+    return copy
+
+
+def _decoded(found: InstanceData, size: tuple[int, int]) -> InstanceData:
     masks = torch.zeros(len(found), *size, dtype=torch.bool)
     for mask, rle in zip(masks, found.masks, strict=True):
         mask[:] = torch.from_numpy(coco_mask.decode(rle))
     drawn = found.new()
     del drawn.masks
     drawn.masks = masks
-    copy = sample.new()
-    copy.pred_instances = drawn
-    return copy
+    return drawn
