@@ -82,7 +82,7 @@ def test_own_pipeline_of_a_config_is_taken() -> None:
     ("change", "message"),
     [
         ({"tta_model": None}, "no tta_model"),
-        ({"model": {"type": "SOLOv2"}}, "takes attnseg.PixelSegmentor, not SOLOv2"),
+        ({"model": {"type": "SOLOv2"}}, "SOLOv2 has no test-time augmentation here: leave --tta"),
         ({"test_dataloader": None}, "no test_dataloader.dataset.pipeline"),
         (
             {"test_dataloader": {"dataset": {"pipeline": [{"type": "Resize"}]}}},

@@ -27,7 +27,11 @@ def with_tta(cfg: Any) -> None:
             "_base_/runtime/detection.py, or name one (SegTTAModel, attnseg.PixelTTAModel)."
         )
     if tta_model.type == _OWN_MODEL and cfg.model.type != _OWN_SEGMENTOR:
-        raise UsageError(f"--tta: {_OWN_MODEL} takes {_OWN_SEGMENTOR}, not {cfg.model.type}.")
+        raise UsageError(
+            f"--tta: {cfg.model.type} has no test-time augmentation here: leave --tta out, or name "
+            f"a tta_model for it in the config, such as mmdet's DetTTAModel for models of boxes "
+            f"({_OWN_MODEL} of the runtime base takes {_OWN_SEGMENTOR} alone)."
+        )
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     if "pipeline" not in dataset:
         raise UsageError(f"--tta: {cfg.filename} has no test_dataloader.dataset.pipeline.")
