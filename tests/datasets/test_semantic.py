@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
+from PIL import Image
 
-from attnseg.datasets import SemanticDataset
+from attnseg.datasets import SemanticDataset, checks
 
 from .conftest import write_image
 
@@ -132,6 +133,80 @@ def test_16_bit_labels_are_not_truncated_in_silence(folder):
     cv2.imwrite(str(folder / "labels" / "a.png"), np.full((20, 30), 257, np.uint16))
     with pytest.raises(ValueError, match=r"labels/a\.png' is 16-bit with labels up to 257"):
         build(folder)[0]
+
+
+def write_maps(folder, *rows):
+    """Write as many images as rows, and maps whose columns have the labels of a row."""
+    for i, row in enumerate(rows):
+        write_image(folder / "images" / f"{i:03}.png")
+        (folder / "labels").mkdir(exist_ok=True)
+        labels = np.repeat(np.uint8([row]), 30 // len(row), axis=1).repeat(20, axis=0)
+        cv2.imwrite(str(folder / "labels" / f"{i:03}.png"), labels)
+
+
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_masks_of_0_and_255_are_refused(tmp_path, test_mode):
+    write_maps(tmp_path, [0, 0], [0, 255], [255, 255])
+    with pytest.raises(ValueError) as caught:
+        build(tmp_path, test_mode=test_mode)
+    text = str(caught.value)
+    for part in ("labels/001.png'", "0 and 255", "not judged", "label 1 ('road')", "> 127"):
+        assert part in text
+    assert "\n" not in text
+    lazy = build(tmp_path, lazy_init=True)
+    with pytest.raises(ValueError, match="not judged"):
+        lazy.full_init()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ([0, 255], [0, 1]),
+        ([0, 0], [0, 0]),
+        ([255, 255],),
+        ([0, 1, 255],),
+        ([0, 7], [0, 255]),
+    ],
+)
+def test_other_maps_of_two_classes_pass(tmp_path, rows):
+    write_maps(tmp_path, *rows)
+    assert len(build(tmp_path)) == len(rows)
+
+
+def test_maps_are_looked_at_for_two_classes_and_only_the_first(tmp_path, monkeypatch):
+    assert checks._MAPS == 50
+    monkeypatch.setattr(checks, "_MAPS", 3)
+    write_maps(tmp_path, *[[0, 0]] * 3, [0, 255])
+    assert len(build(tmp_path)) == 4
+    write_maps(tmp_path, [0, 255])
+    with pytest.raises(ValueError, match=r"the 3 maps that were looked at"):
+        build(tmp_path)
+    opened = []
+    monkeypatch.setattr(checks.Image, "open", lambda path: opened.append(path))
+    for other in (
+        {"metainfo": {"classes": ("a", "b", "c")}},
+        {"metainfo": {"classes": "a"}},
+        {"reduce_zero_label": True},
+        {"ignore_index": 254},
+        {"data_prefix": {"img_path": "images", "seg_map_path": None}},
+    ):
+        assert len(build(tmp_path, **other)) == 4
+    assert not opened
+
+
+def test_maps_that_cannot_be_read_are_left_to_the_check_of_samples(tmp_path):
+    write_maps(tmp_path, [0, 255], [0, 255], [0, 255])
+    (tmp_path / "labels/000.png").write_bytes(b"no image")
+    (tmp_path / "labels/001.png").unlink()
+    cv2.imwrite(str(tmp_path / "labels/002.png"), np.full((20, 30, 3), 255, np.uint8))
+    assert len(build(tmp_path)) == 3
+
+
+def test_one_bit_maps_hold_labels_0_and_1(tmp_path):
+    write_maps(tmp_path, [0, 255])
+    path = tmp_path / "labels/000.png"
+    Image.open(path).convert("1").save(path)
+    assert build(tmp_path)[0]["data_samples"].gt_sem_seg.data.unique().tolist() == [0, 1]
 
 
 def test_zero_as_void(folder):

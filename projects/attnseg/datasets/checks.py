@@ -1,12 +1,16 @@
 """What every data set of ours checks before the first image is read."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from os import path as osp
 from typing import Any
 
 import numpy as np
 from mmengine.fileio import list_from_file
+from PIL import Image
+
+_MAPS = 50
 
 
 def select_fraction(count: int, fraction: float, seed: int) -> list[int]:
@@ -96,6 +100,43 @@ def make_palette(count: int) -> list[tuple[int, int, int]]:
         )
         colours.append((red, green, blue))
     return colours
+
+
+def check_binary_maps(paths: Iterable[str], classes: Sequence[str]) -> None:
+    """Refuse masks of 0 and 255 for two classes: all their objects would be void.
+
+    The network would learn the background alone, and score an mIoU of 1. Up to 50 maps are read,
+    and none behind the first with another label; those that cannot be read here are left to the
+    check of each sample.
+
+    Args:
+        paths: Of the label maps; those on other machines are passed over.
+        classes: Names of the labels 0 and 1.
+
+    Raises:
+        ValueError: The maps hold both 0 and 255, and no other label; names one of them, and how to
+            convert it.
+    """
+    background, example, count = False, None, 0
+    for path in islice(filter(_is_local, paths), _MAPS):
+        try:
+            with Image.open(path) as file:
+                labels = np.asarray(file)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            continue
+        if labels.ndim != 2 or ((labels != 0) & (labels != 255)).any():
+            return
+        count += 1
+        background = background or bool((labels == 0).any())
+        if example is None and (labels == 255).any():
+            example = path
+    if background and example is not None:
+        raise ValueError(
+            f"segmentation map '{example}' holds 255, and the {count} maps that were looked at "
+            f"hold no label but 0 and 255: 255 means 'not judged', so that no pixel of class "
+            f"'{classes[1]}' is left. Objects need label 1 ('{classes[1]}'). Convert each map to "
+            "0 and 1: cv2.imwrite(path, (cv2.imread(path, 0) > 127).astype('uint8'))."
+        )
 
 
 def check_paths(

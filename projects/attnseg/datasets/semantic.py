@@ -9,6 +9,7 @@ from mmseg.registry import DATASETS as MMSEG_DATASETS
 
 from ..registry import DATASETS
 from .checks import (
+    check_binary_maps,
     check_palette,
     check_paths,
     join,
@@ -41,8 +42,8 @@ class SemanticDataset(CheckedDataset, BaseSegDataset):
 
     Raises:
         FileNotFoundError: Naming path, config key and fix, where a folder or file is missing.
-        ValueError: If no class list is found, the palette has another length, or no image is
-            left.
+        ValueError: If no class list is found, the palette has another length, no image is left,
+            or the maps of two classes hold 0 and 255 alone.
     """
 
     def __init__(
@@ -109,6 +110,10 @@ class SemanticDataset(CheckedDataset, BaseSegDataset):
         for info in infos:
             name = osp.relpath(info["img_path"], self.data_prefix["img_path"] or ".")
             info["img_id"] = name.removesuffix(self.img_suffix)
+        classes = self.metainfo["classes"]
+        if len(classes) == 2 and self.ignore_index == 255 and not self.reduce_zero_label:
+            maps = (info["seg_map_path"] for info in infos if "seg_map_path" in info)
+            check_binary_maps(maps, classes)
         return infos
 
 
