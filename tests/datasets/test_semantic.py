@@ -177,10 +177,10 @@ def test_maps_are_looked_at_for_two_classes_and_only_the_first(tmp_path, monkeyp
     assert checks._MAPS == 50
     monkeypatch.setattr(checks, "_MAPS", 3)
     write_maps(tmp_path, *[[0, 0]] * 3, [0, 255])
-    assert len(build(tmp_path)) == 4
+    assert len(build(tmp_path, serialize_data=False)) == 4
     write_maps(tmp_path, [0, 255])
     with pytest.raises(ValueError, match=r"the 3 maps that were looked at"):
-        build(tmp_path)
+        build(tmp_path, serialize_data=False)
     opened = []
     monkeypatch.setattr(checks.Image, "open", lambda path: opened.append(path))
     for other in (
@@ -190,7 +190,7 @@ def test_maps_are_looked_at_for_two_classes_and_only_the_first(tmp_path, monkeyp
         {"ignore_index": 254},
         {"data_prefix": {"img_path": "images", "seg_map_path": None}},
     ):
-        assert len(build(tmp_path, **other)) == 4
+        assert len(build(tmp_path, serialize_data=False, **other)) == 4
     assert not opened
 
 
