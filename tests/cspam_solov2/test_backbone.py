@@ -247,9 +247,10 @@ def test_imagenet_weights_load_where_they_fit(
     fitting = sum(k in weights for k in state)
     assert any(f"{fitting} of {len(state)} weights of CSPAMResNet loaded" in t for t in told)
     warned = [message for level, message in lines if level == logging.WARNING]
-    assert len(warned) == 2
+    assert len(warned) == 3
     assert "not in the file, left as initialised: layer1.1.blocks.0.conv1.weight" in warned[0]
     assert "of the file not in the model: layer1.1.conv1.weight" in warned[1]
+    assert "is the file of the same architecture and depth?" in warned[2]
     assert not any("fc." in message for message in told)
 
 
