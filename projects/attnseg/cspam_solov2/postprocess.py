@@ -137,8 +137,11 @@ def find_instances(
         )
 
 
-def _soft_masks(kernels: Tensor, features: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    size = max(_CHUNK // features[0].numel(), 1)
+def _soft_masks(
+    kernels: Tensor, features: Tensor, pixels: int | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Masks (n, h, w) chunk by chunk; ``pixels`` is the size of what becomes of each mask."""
+    size = max(_CHUNK // (pixels or features[0].numel()), 1)
     for start in range(0, len(kernels), size):
         part = kernels[start : start + size, :, None, None]
         yield slice(start, start + len(part)), F.conv2d(features[None], part)[0].sigmoid()
@@ -164,12 +167,11 @@ def _restore(
     cfg: PostprocessConfig,
 ) -> Tensor:
     masks = features.new_zeros(len(kernels), *ori_shape, dtype=torch.bool)
-    size = max(_CHUNK // max(padded[0] * padded[1], ori_shape[0] * ori_shape[1], 1), 1)
+    pixels = max(padded[0] * padded[1], ori_shape[0] * ori_shape[1])
     height, width = img_shape
-    for start in range(0, len(kernels), size):
-        soft = F.conv2d(features[None], kernels[start : start + size, :, None, None]).sigmoid()
-        soft = F.interpolate(soft, padded, mode="bilinear", align_corners=False)
+    for part, soft in _soft_masks(kernels, features, pixels):
+        soft = F.interpolate(soft[None], padded, mode="bilinear", align_corners=False)
         soft = soft[:, :, :height, :width]
         soft = F.interpolate(soft, ori_shape, mode="bilinear", align_corners=False)
-        masks[start : start + size] = soft[0] > cfg.mask_thr
+        masks[part] = soft[0] > cfg.mask_thr
     return masks

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnseg.layers.precision import without_autocast
+
 # Elements of the float copy of the masks that exists at a time: 64 MiB. It also keeps the sums of
 # one product below 2**24, up to which float32 counts exactly.
 _BLOCK = 2**24
@@ -115,7 +117,7 @@ def intersection_matrix(masks: Tensor) -> Tensor:
     count, size = flat.shape
     total = torch.zeros(count, count, dtype=torch.float64, device=flat.device)
     # A half-precision result could not count beyond 2048 (fp16) or 256 (bf16).
-    with torch.autocast(flat.device.type, enabled=False):
+    with without_autocast(flat):
         for block in flat.split(max(1, min(size, _BLOCK // max(count, 1))), dim=1):
             block = block.float()
             total += block @ block.T

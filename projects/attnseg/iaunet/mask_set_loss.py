@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from attnseg.iaunet.matching import HungarianMaskMatcher, check_mode
 from attnseg.iaunet.point_sampling import sample_logits, sample_masks, uncertain_points
 from attnseg.iaunet.structures import MaskPrediction, MaskTruth
+from attnseg.layers.precision import without_autocast
 from attnseg.losses import full_precision, mask_bce_loss, mask_dice_loss
 from attnseg.registry import MODELS, TASK_UTILS
 
@@ -125,7 +126,7 @@ class MaskSetLoss(nn.Module):
         losses = {}
         for level, prediction in enumerate(predictions):
             prefix = "" if level == len(predictions) - 1 else f"d{level}."
-            with torch.autocast(device.type, enabled=False):
+            with without_autocast(objects):
                 level_losses = self._level(prediction, truth, num_masks)
             losses.update({prefix + name: loss for name, loss in level_losses.items()})
         return losses

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from attnseg.iaunet.point_sampling import sample_logits, sample_masks
 from attnseg.iaunet.structures import MaskTruth
+from attnseg.layers.precision import without_autocast
 from attnseg.losses import full_precision, pairwise_bce_cost, pairwise_dice_cost
 from attnseg.registry import TASK_UTILS
 
@@ -42,7 +43,7 @@ def match_costs(
     Returns:
         (N, M), finite, at least float32; 1e8 where a cost is NaN, infinite or above it.
     """
-    with torch.autocast(class_logits.device.type, enabled=False):
+    with without_autocast(class_logits):
         cost = -class_weight * full_precision(class_logits).softmax(1)[:, labels]
         cost = cost + dice_weight * pairwise_dice_cost(mask_logits, masks)
         cost = cost + mask_weight * pairwise_bce_cost(mask_logits, masks)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attnseg.layers.mask_boxes import boxes_of_lines, mask_boxes
+from attnseg.layers.precision import without_autocast
 
 # Stands for infinite logits of half precision, which a weight of 0 would turn into NaN.
 _FINITE = 1e5
@@ -89,7 +90,7 @@ def restored_parts(
         y1, y2, v1, v2 = rows
         x1, x2, u1, u2 = columns
         values = logits[v1:v2, u1:u2].float().clamp(-_FINITE, _FINITE)
-        with torch.autocast(values.device.type, enabled=False):
+        with without_autocast(values):
             values = axes[0].weights[y1:y2, v1:v2] @ values @ axes[1].weights[x1:x2, u1:u2].T
         yield y1, x1, values > level
 

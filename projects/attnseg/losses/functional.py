@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from attnseg.layers.precision import without_autocast
 from attnseg.losses.logsumexp import pairwise_logsumexp
 
 
@@ -44,7 +45,7 @@ def instance_contrastive(
     _check(embedding, instance, temperature)
     if embedding.dtype not in (torch.float32, torch.float64):
         embedding = embedding.float()
-    with torch.autocast(embedding.device.type, enabled=False):
+    with without_autocast(embedding):
         _, group, counts = torch.unique(instance, return_inverse=True, return_counts=True)
         partners = counts[group] - 1
         anchors = partners > 0

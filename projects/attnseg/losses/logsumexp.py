@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from attnseg.layers.precision import without_autocast
+
 # Rows and columns of one tile. On a CPU a tile has to stay in the second-level cache from the
 # matrix product to the sums over it; a GPU only needs enough work in each launch.
 _CPU_TILE = (256, 2048)
@@ -53,7 +55,7 @@ class _PairwiseLogSumExp(torch.autograd.Function):
         # |x_i . x_j| <= max |x|^2 by Cauchy and Schwarz. A NaN compares false: the safe way.
         ctx.bounded = bool(x.square().sum(1).max() <= _SAFE_EXPONENT[x.dtype])
         ctx.tile = (rows, columns)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             lse = _forward_bounded(x, rows, columns) if ctx.bounded else _forward(x, rows, columns)
         ctx.save_for_backward(x, lse)
         return lse
@@ -63,7 +65,7 @@ class _PairwiseLogSumExp(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         x, lse = ctx.saved_tensors
         run = _backward_bounded if ctx.bounded else _backward
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             return run(x, lse, grad, *ctx.tile), None, None
 
 

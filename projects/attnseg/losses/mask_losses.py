@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attnseg.layers.precision import without_autocast
+
 
 def full_precision(x: Tensor) -> Tensor:
     """Bring half precision to float32; float32 and float64 stay."""
@@ -30,7 +32,7 @@ def mask_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the shapes differ or are not two-dimensional.
     """
     _check_rows("mask_dice_loss", logits, targets)
-    with torch.autocast(logits.device.type, enabled=False):
+    with without_autocast(logits):
         logits = full_precision(logits)
         targets = targets.to(logits.dtype)
         p = logits.sigmoid()
@@ -53,7 +55,7 @@ def mask_bce_loss(logits: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the shapes differ or are not two-dimensional.
     """
     _check_rows("mask_bce_loss", logits, targets)
-    with torch.autocast(logits.device.type, enabled=False):
+    with without_autocast(logits):
         logits = full_precision(logits)
         targets = targets.to(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
@@ -73,7 +75,7 @@ def pairwise_dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the numbers of places differ.
     """
     _check_pairs("pairwise_dice_cost", logits, targets)
-    with torch.autocast(logits.device.type, enabled=False):
+    with without_autocast(logits):
         p = full_precision(logits).sigmoid()
         targets = targets.to(p.dtype)
         total = p.sum(1)[:, None] + targets.sum(1)
@@ -97,7 +99,7 @@ def pairwise_bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
         ValueError: If the numbers of places differ.
     """
     _check_pairs("pairwise_bce_cost", logits, targets)
-    with torch.autocast(logits.device.type, enabled=False):
+    with without_autocast(logits):
         logits = full_precision(logits)
         targets = targets.to(logits.dtype)
         return F.softplus(logits).mean(1)[:, None] - logits @ targets.T / logits.shape[1]
