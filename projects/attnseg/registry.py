@@ -17,6 +17,7 @@ _ROOMS = [
     "attnseg.iaunet",
     "attnseg.cspam_solov2",
     "attnseg.manet",
+    "attnseg.mask_refine",
     "attnseg.baselines",
 ]
 

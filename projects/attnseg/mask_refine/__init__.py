@@ -1,0 +1,1 @@
+"""Mask refinement: from a rough brush stroke to an exact mask."""
