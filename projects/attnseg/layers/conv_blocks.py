@@ -15,6 +15,7 @@ class DoubleConv(nn.Module):
         final_act: apply the activation at the end.
         norm_cfg: norm layer of mmcv.
         act_cfg: activation layer of mmcv.
+        bias: give the convolutions a bias, which a norm over the batch would make idle.
 
     Raises:
         ValueError: for a residual with different channel counts.
@@ -29,6 +30,7 @@ class DoubleConv(nn.Module):
         final_act: bool = True,
         norm_cfg: dict | None = None,
         act_cfg: dict | None = None,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         if residual and in_channels != out_channels:
@@ -40,10 +42,10 @@ class DoubleConv(nn.Module):
         mid = mid_channels or out_channels
         self.residual = residual
         self.body = nn.Sequential(
-            nn.Conv2d(in_channels, mid, 3, padding=1, bias=False),
+            nn.Conv2d(in_channels, mid, 3, padding=1, bias=bias),
             build_norm_layer(norm_cfg, mid)[1],
             build_activation_layer(act_cfg),
-            nn.Conv2d(mid, out_channels, 3, padding=1, bias=False),
+            nn.Conv2d(mid, out_channels, 3, padding=1, bias=bias),
             build_norm_layer(norm_cfg, out_channels)[1],
         )
         self.act = build_activation_layer(act_cfg) if final_act else nn.Identity()
