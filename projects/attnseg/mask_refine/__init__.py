@@ -1,5 +1,7 @@
 """Mask refinement: from a rough brush stroke to an exact mask."""
 
+from attnseg.mask_refine.model import MaskRefinementModel
+from attnseg.mask_refine.preprocessor import RefinementPreprocessor
 from attnseg.mask_refine.unet import RefineUNet
 
-__all__ = ["RefineUNet"]
+__all__ = ["MaskRefinementModel", "RefineUNet", "RefinementPreprocessor"]
