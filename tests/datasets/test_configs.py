@@ -145,6 +145,7 @@ def with_data(path, demo_set, data_root):
         for p in BASES
         if split_name(p)[0] in ("demo", "dsb2018", "camvid11", "coco_mini")
         and "_cells" not in p.stem
+        and not p.stem.endswith("_refinement")
     ],
     ids=lambda path: path.stem,
 )

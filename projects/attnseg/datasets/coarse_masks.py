@@ -198,7 +198,8 @@ def _erode_once(
         radius = int(rng.integers(width // 4, width // 2 + 1))
         _disc(coarse, at, radius, 0)
     coarse = open_ellipse(coarse, max(1, int(rng.integers(width // 2, width + 1))))
-    return _smooth(coarse, float(rng.uniform(*sigma)))
+    smoothing = float(rng.uniform(*sigma))
+    return _smooth(coarse, smoothing) if coarse.any() else coarse
 
 
 def _disc(mask: Mask, at: int, radius: int, value: int) -> None:
