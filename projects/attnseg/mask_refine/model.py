@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from attnseg.errors import InputError
 from attnseg.mask_refine.encoding import pad_to
 from attnseg.mask_refine.paste import box_of, paste_logits, paste_stroke
 from attnseg.registry import MODELS
@@ -34,8 +35,8 @@ class MaskRefinementModel(BaseModel):
         init_cfg: see mmengine's BaseModule.
 
     Raises:
-        ValueError: for an unknown key of ``test_cfg``, losses of one name, or (when called)
-            samples without ``target`` where a loss is to be computed.
+        ValueError: for an unknown key of ``test_cfg`` or losses of one name.
+        InputError: (when called) for samples without ``target`` where a loss is to be computed.
     """
 
     def __init__(
@@ -96,15 +97,20 @@ class MaskRefinementModel(BaseModel):
         self, logits: Tensor, valid: Tensor, samples: list[BaseDataElement]
     ) -> dict[str, Tensor]:
         """Compute each loss of logits (B, 1, h, w) against the samples' ``target``."""
-        for sample in samples:
-            if "target" not in sample:
-                raise ValueError(
-                    f"the sample of '{sample.get('img_path', sample.get('img_id', ''))}' has no "
-                    "target; put LoadObjectMask before PackRefinement"
-                )
+        self.check_targets(samples)
         size = (logits.shape[-2], logits.shape[-1])
         target = torch.stack([pad_to(s.target[None].float(), size) for s in samples])
         return {loss.loss_name: loss(logits, target, valid) for loss in self.losses}
+
+    @staticmethod
+    def check_targets(samples: list[BaseDataElement]) -> None:
+        """Raise an InputError that names the first sample without ``target``."""
+        for sample in samples:
+            if "target" not in sample:
+                raise InputError(
+                    f"the sample of '{sample.get('img_path', sample.get('img_id', ''))}' has no "
+                    "target; put LoadObjectMask before PackRefinement"
+                )
 
     def predict(
         self, inputs: dict[str, Tensor], samples: list[BaseDataElement]

@@ -7,6 +7,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from attnseg.errors import InputError
 from attnseg.mask_refine.encoding import (
     IMAGE_CHANNELS,
     MASK_CHANNELS,
@@ -38,8 +39,8 @@ class RefinementPreprocessor(BaseDataPreprocessor):
         non_blocking: see mmengine's BaseDataPreprocessor.
 
     Raises:
-        ValueError: for unknown, repeated or no channels, a scale or divisor that is not positive,
-            and (when called) samples that lack a mask or do not fit their image.
+        ValueError: for unknown, repeated or no channels, a scale or divisor that is not positive.
+        InputError: (when called) for samples that lack a coarse mask or do not fit their image.
     """
 
     def __init__(
@@ -146,17 +147,17 @@ class RefinementPreprocessor(BaseDataPreprocessor):
 def _check(image: Tensor, sample: BaseDataElement) -> None:
     name = sample.get("img_path", sample.get("img_id", ""))
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3:
-        raise ValueError(
+        raise InputError(
             f"RefinementPreprocessor expects images uint8 (3, h, w), got {image.dtype} "
             f"{tuple(image.shape)} for '{name}'; end the pipeline with PackRefinement"
         )
     if "coarse" not in sample:
-        raise ValueError(
+        raise InputError(
             f"the sample of '{name}' has no coarse mask; put CoarseMask before PackRefinement"
         )
     for key in ("coarse", "target", "add", "remove"):
         if key in sample and sample.get(key).shape != image.shape[1:]:
-            raise ValueError(
+            raise InputError(
                 f"'{key}' of '{name}' has {tuple(sample.get(key).shape)} pixels, its image "
                 f"{tuple(image.shape[1:])}"
             )
