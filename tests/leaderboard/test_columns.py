@@ -25,6 +25,11 @@ from tests.leaderboard.factory import plain_run, record, write_run
         ("panoptic/PQ_st", ["panoptic"], False),
         ("coco/AP/hausdorff", ["coco"], False),
         ("cell/F1@0.5", [], False),
+        ("refine/Hausdorff", ["refine"], True),
+        ("refine/coarse_HD95", ["refine"], True),
+        # By how much a distance is better.
+        ("refine/gain_HD95", ["refine"], False),
+        ("refine/ContourIoU", ["refine"], False),
         # Names of prefixes and classes say nothing.
         ("mae/mIoU", ["mae"], False),
         ("hd/AP", ["hd"], False),

@@ -12,6 +12,7 @@ _METRICS = (
     "CocoInstanceMetric",
     "PanopticMetric",
     "PredictionWriter",
+    "RefinementMetric",
     "SemanticMetric",
 )
 

@@ -5,6 +5,7 @@ from attnseg.evaluation.cell_metric import CellMetric
 from attnseg.evaluation.instance_metric import CocoInstanceMetric
 from attnseg.evaluation.panoptic_metric import PanopticMetric
 from attnseg.evaluation.prediction_writer import PredictionWriter
+from attnseg.evaluation.refinement_metric import RefinementMetric
 from attnseg.evaluation.semantic_metric import SemanticMetric
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "CocoInstanceMetric",
     "PanopticMetric",
     "PredictionWriter",
+    "RefinementMetric",
     "SemanticMetric",
 ]

@@ -14,6 +14,7 @@ _LOWER = re.compile(
     r"|abs_rel|sq_rel|silog|log10)",
     re.IGNORECASE,
 )
+_GAIN = "gain_"
 _PERCENT_TYPES = ("IoUMetric", "CocoPanopticMetric")
 
 
@@ -64,9 +65,14 @@ def lower_is_better(key: str, prefixes: Collection[str | None] = ()) -> bool:
     """Tell from a metric's name whether it is a distance or an error.
 
     Whole words of the name behind the prefix count, so ``boundary/mHD95`` and
-    ``surface_distance`` are, and ``PQ_st`` is not; neither prefixes nor classes count.
+    ``surface_distance`` are, and ``PQ_st`` is not; neither prefixes nor classes count. Of a gain
+    (``gain_HD95``: by how much a value is better) higher is better whatever it is a gain of.
     """
     name = split_prefix(key, prefixes)[1].partition("/")[0]
+    return not name.startswith(_GAIN) and _is_distance(name)
+
+
+def _is_distance(name: str) -> bool:
     words = re.split(r"[_\-\s.@]+|(?<=[a-z])(?=[A-Z])", name)
     return any(_LOWER.fullmatch(word) for word in (name, *words))
 
@@ -102,8 +108,11 @@ def make_column(key: str, records: Sequence[Record]) -> Column:
     known = [value for value in values if not math.isnan(value)]
     types = {str((evaluator_of(record, key) or {}).get("type")) for record in records}
     foreign = any(name.rpartition(".")[2] in _PERCENT_TYPES for name in types)
-    lower = lower_is_better(key, {prefix for record in records for prefix in record.prefixes})
-    fraction = not lower and not foreign and all(0 <= value <= 1 for value in known)
+    prefixes = {prefix for record in records for prefix in record.prefixes}
+    lower = lower_is_better(key, prefixes)
+    name = split_prefix(key, prefixes)[1].partition("/")[0]
+    least = -1 if name.startswith(_GAIN) else 0
+    fraction = not (_is_distance(name) or foreign) and all(least <= v <= 1 for v in known)
     return Column(key, lower, fraction)
 
 

@@ -1,4 +1,4 @@
-# Refinement of coarse masks, one sample an object. A data set file inherits this and names its files.
+# Refinement of coarse masks: a sample is an object. A data set file inherits this, names its files.
 # As published: the image at its own size, masks of the mode "erode", no augmentation.
 objects = "all"  # or "largest": that of each image
 min_area = 1024  # pixels

@@ -21,10 +21,17 @@ from attnseg.evaluation.functional.panoptic_quality import (
     panoptic_quality,
     pq_statistics,
 )
+from attnseg.evaluation.functional.refinement import (
+    MaskScores,
+    contour_iou,
+    mask_scores,
+    region_hausdorff,
+)
 
 __all__ = [
     "ApTable",
     "AreaStatistics",
+    "MaskScores",
     "PanopticStatistics",
     "Segment",
     "aggregated_jaccard",
@@ -35,10 +42,13 @@ __all__ = [
     "boundary_region",
     "boundary_width",
     "cell_overlaps",
+    "contour_iou",
     "count_matches",
     "evaluate_detections",
     "hausdorff",
+    "mask_scores",
     "panoptic_quality",
     "pq_statistics",
+    "region_hausdorff",
     "surface_distances",
 ]

@@ -14,6 +14,7 @@ from attnseg.evaluation.scores.boundary import boundary_scores
 from attnseg.evaluation.scores.cells import cell_scores
 from attnseg.evaluation.scores.instances import instance_scores
 from attnseg.evaluation.scores.panoptic import panoptic_scores
+from attnseg.evaluation.scores.refinement import refinement_scores
 from attnseg.evaluation.scores.semantic import semantic_scores
 from attnseg.per_image import PerImageTable
 
@@ -25,6 +26,7 @@ SCORERS: dict[str, Scorer] = {
     "CellMetric": cell_scores,
     "CocoInstanceMetric": instance_scores,
     "PanopticMetric": panoptic_scores,
+    "RefinementMetric": refinement_scores,
     "SemanticMetric": semantic_scores,
 }
 """Class name of a metric -> its function."""
