@@ -1,0 +1,243 @@
+"""Refine one mask of one image, with any model of mask refinement.
+
+Example:
+    >>> refiner = MaskRefiner("refine_best", "refine_best.safetensors")
+    >>> mask = refiner("horse.jpg", "stroke.png")
+    >>> mask = refiner("horse.jpg", mask, remove="second_stroke.png")
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import MODELS, DefaultScope
+from numpy.typing import NDArray
+
+from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.experiment import build_config
+from attnseg.datasets.mixin import own_loader
+from attnseg.datasets.transforms.decode import decode_image
+from attnseg.engine.checkpoint import load_weights
+from attnseg.engine.config_hash import type_name
+
+Given = str | Path | NDArray[Any]
+Mask = NDArray[np.bool_]
+
+# What a training needs and a user's own stroke takes the place of.
+_NEED_TRUTH = {"LoadObjectMask", "CoarseMask", "CorrectionStrokes"}
+
+
+class MaskRefiner:
+    """A model of mask refinement with its weights, ready to be called.
+
+    Args:
+        config: file, name below ``configs/`` or ``package::folder/name.py``.
+        weights: ``.pth`` or ``.safetensors``; the config's ``load_from`` if None.
+        device: as torch names it.
+        cfg_options: dotted keys -> values, which change the config.
+
+    Raises:
+        UsageError: the config is none of mask refinement, there are no weights, or they do not
+            fit the config.
+    """
+
+    def __init__(
+        self,
+        config: str | Path,
+        weights: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        cfg_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        from attnseg.mask_refine import MaskRefinementModel
+
+        cfg = build_config(config, checkpoint=weights, cfg_options=cfg_options)
+        kind = (cfg.get("model") or {}).get("type")
+        with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
+            found = MODELS.get(kind) if isinstance(kind, str) else kind
+            if not (isinstance(found, type) and issubclass(found, MaskRefinementModel)):
+                raise UsageError(
+                    f"{cfg.filename} is a config of {kind}: attnseg.MaskRefinementModel is needed. "
+                    "Choose a config below configs/mask_refine/."
+                )
+            if not cfg.get("load_from"):
+                raise UsageError(
+                    f"{cfg.filename} names no weights (load_from): give the file of a training "
+                    "(.pth), or one that was converted (.safetensors)."
+                )
+            with input_errors():
+                self.model = MODELS.build(cfg.model)
+            with input_errors(RuntimeError):
+                load_weights(self.model, cfg.load_from)
+            self.steps = refinement_pipeline(cfg)
+        # A user's stroke has no truth to compute a loss with.
+        self.model.test_cfg["loss"] = False
+        self.model = self.model.to(device).eval()
+
+    @torch.no_grad()
+    def __call__(
+        self, image: Given, stroke: Given, add: Given | None = None, remove: Given | None = None
+    ) -> Mask:
+        """Refine a stroke, or correct a mask.
+
+        For a correction ``stroke`` is the mask so far, and ``add`` and ``remove`` are what was
+        painted upon it: (stroke | add) & ~remove goes into the model.
+
+        Args:
+            image: path, or array (H, W) or (H, W, 3) in BGR; deep ones are stretched.
+            stroke: path of an image file, or array (H, W); every value but 0 is foreground.
+            add: the same, or None.
+            remove: the same, or None.
+
+        Returns:
+            Mask (H, W).
+
+        Raises:
+            FileNotFoundError: a file does not exist.
+            ValueError: a file is no image, sizes differ, or nothing is left of the stroke.
+        """
+        return self._predict([self.prepare(image, stroke, add, remove)])[0]
+
+    @torch.no_grad()
+    def refine_many(
+        self, image: Given, strokes: Sequence[Given], batch_size: int = 8
+    ) -> list[Mask]:
+        """Refine several objects of one image, which is read once.
+
+        Args:
+            image: as of the call.
+            strokes: one for each object; errors as of the call.
+            batch_size: objects that go through the model at once; more need more memory.
+
+        Returns:
+            A mask (H, W) for each stroke.
+        """
+        pixels = self.read(image)
+        masks: list[Mask] = []
+        for start in range(0, len(strokes), batch_size):
+            part = strokes[start : start + batch_size]
+            masks += self._predict([self.prepare(pixels, stroke) for stroke in part])
+        return masks
+
+    def read(self, image: Given) -> NDArray[np.uint8]:
+        """Read an image as the model gets it: (H, W, 3) in BGR. Errors as of the call."""
+        return self._read(image)["img"]
+
+    def _predict(self, samples: list[dict[str, Any]]) -> list[Mask]:
+        found = self.model.test_step(pseudo_collate(samples))
+        return [sample.pred_mask.cpu().numpy().astype(bool) for sample in found]
+
+    def prepare(
+        self, image: Given, stroke: Given, add: Given | None = None, remove: Given | None = None
+    ) -> dict[str, Any]:
+        """Pack a sample for the model. Arguments and errors as of the call."""
+        results = self._read(image)
+        size = results["img"].shape[:2]
+        name = f"'{image}'" if isinstance(image, (str, Path)) else "the image"
+        coarse = read_mask(stroke, size, "stroke", name)
+        for key, given in (("add", add), ("remove", remove)):
+            if given is not None:
+                results[key] = read_mask(given, size, key, name)
+        if add is not None:
+            coarse = coarse | results["add"]
+        if remove is not None:
+            coarse = coarse & (1 - results["remove"])
+        if not coarse.any():
+            raise ValueError(
+                f"the stroke on {name} is empty: no pixel differs from 0"
+                + (" after what is to be removed" if remove is not None else "")
+                + ". Paint over the object first."
+            )
+        results["coarse_mask"] = coarse
+        for step in self.steps[1:]:
+            results = step(results)
+        return results
+
+    def _read(self, image: Given) -> dict[str, Any]:
+        given: dict[str, Any] = {"img_id": 0, "ann_id": 0, "img_path": None}
+        if isinstance(image, (str, Path)):
+            results = self.steps[0](given | {"img_path": str(image)})
+        else:
+            results = self.steps[0](given | {"img": np.asarray(image)})
+        # Deep images are stretched to 0..255 as floats; the Sobel channel reads bytes.
+        results["img"] = np.rint(results["img"]).astype(np.uint8)
+        return results
+
+
+def refinement_pipeline(cfg: Any) -> list[Any]:
+    """The transforms of a config's test set for strokes of a user; the reader comes first.
+
+    Steps that read true masks or draw coarse ones are left out.
+
+    Raises:
+        UsageError: the config has no such pipeline.
+    """
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    steps = own_loader([dict(step) for step in dataset.get("pipeline") or ()])
+    steps = [step for step in steps if type_name(step) not in _NEED_TRUTH]
+    names = [type_name(step) for step in steps]
+    if len(names) < 2 or names[0] != "LoadImage" or names[-1] != "PackRefinement":
+        raise UsageError(
+            f"{cfg.filename}: the pipeline of test_dataloader.dataset must begin with "
+            "attnseg.LoadImage and end with attnseg.PackRefinement, to refine strokes."
+        )
+    # There are no true masks to keep.
+    steps[-1]["keep_masks"] = False
+    return list(Compose(steps).transforms)
+
+
+def read_mask(given: Given, size: tuple[int, int], name: str, image: str) -> NDArray[np.uint8]:
+    """Read a mask as 0 and 1, (H, W); colours count where any channel but alpha is not 0.
+
+    Where a picture is drawn on a transparent ground, what is opaque counts.
+
+    Args:
+        given: path of an image file, or array.
+        size: height and width that it must have.
+        name: what it is, for messages.
+        image: the image that it belongs to, for messages.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image or of another size.
+    """
+    where = f"{name} '{given}'" if isinstance(given, (str, Path)) else name
+    if isinstance(given, (str, Path)):
+        path = Path(given)
+        if not path.is_file():
+            raise FileNotFoundError(f"{where} does not exist (looked from {Path.cwd()}).")
+        decoded = decode_image(path.read_bytes(), str(path), labels=True)
+        pixels = decoded.img
+        if decoded.alpha:
+            opaque = pixels[..., 3:]
+            pixels = opaque if not opaque.all() else pixels[..., :3]
+    else:
+        pixels = np.asarray(given)
+    if pixels.ndim == 3:
+        pixels = pixels.any(axis=2)
+    if pixels.shape != tuple(size):
+        raise ValueError(
+            f"{where} is of size {_size(pixels.shape)}, but {image} of {_size(size)} (height x "
+            "width): paint on the image at its own size."
+        )
+    return (pixels != 0).astype(np.uint8)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of :class:`MaskRefiner` to a command line."""
+    from mmengine.config import DictAction
+
+    parser.add_argument(
+        "--config", required=True, help="file, name below configs/, or package::folder/name.py"
+    )
+    parser.add_argument("--weights", help=".pth or .safetensors (default: config's load_from)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
