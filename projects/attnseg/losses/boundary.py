@@ -48,34 +48,52 @@ def sobel_boundary(logits: Tensor, target: Tensor, valid: Tensor | None = None) 
         return valid_mean(difference.square(), keep)
 
 
-def distance_boundary(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Boundary loss of Kervadec et al. (MIDL 2019, Eq. 5): the mean of probability x distance.
+def distance_boundary(
+    logits: Tensor, target: Tensor, valid: Tensor | None = None, balanced: bool = True
+) -> Tensor:
+    """Boundary loss of Kervadec et al. (MIDL 2019, Eq. 5): the sum of probability x distance.
 
-    The distance is to the boundary of the target, negative inside, over the diagonal of the
-    image, so that it does not depend on its size. Between pixels, where the boundary lies, the
-    sign changes: the first pixels on either side have half a pixel (the authors' code has 0 and
-    1). The least value, that of the target itself, is negative. An empty target has the distance
-    1 everywhere and a full one -1, so that the loss is the mean probability or its negative;
-    the authors' code has 0 for an empty target, which teaches nothing.
+    The distance is to the boundary of the target, negative inside. The boundary runs between
+    pixels, so that the first pixels on either side have half a pixel (the authors' code has 0
+    and 1). The loss is linear in the probability, with its least value at the target.
+
+    As published it is no loss to train with alone: where the object is small, the distances
+    outside outweigh those inside by far, the probability falls everywhere, and no gradient is
+    left to bring it back; the authors add it to a loss of regions. ``balanced`` gives both sides
+    the same weight, which moves no sign and so keeps the least value where it is: the loss of an
+    image is the mean probability outside less that inside, each weighted by the distance.
+
+    An empty target has the distance 1 everywhere and a full one -1, so that the loss of the image
+    is the mean probability or its negative; the authors' code has 0 for an empty target, which
+    teaches nothing.
 
     Args:
         logits: (B, 1, H, W), any floating type; float64 stays, all else is float32.
         target: (B, 1, H, W), 0 or 1.
         valid: (B, 1, H, W), bool, False in the padding; None if there is none.
+        balanced: as above, a mean over the images. Without it the paper's integral as a mean
+            over all pixels, with distances over the diagonal of the image.
 
     Returns:
-        Scalar, -1 to 1; 0 for a batch without valid pixels.
+        Scalar, -1 (balanced: at the target) to 1; 0 for a batch without valid pixels.
 
     Raises:
         ValueError: if a shape differs.
     """
     with without_autocast(logits):
         logits, target, keep = prepare("distance_boundary", logits, target, valid)
-        inside = signed_distance(target, keep.bool())
-        sides = [keep.amax(dim).sum(-1, keepdim=True) for dim in (2, 3)]
-        diagonal = torch.linalg.vector_norm(torch.stack(sides), dim=0)[..., None]
-        outside = -inside.to(logits.dtype) / diagonal.clamp(min=1)
-        return valid_mean(logits.sigmoid() * outside.clamp(-1, 1), keep)
+        distance = -signed_distance(target, keep.bool()).to(logits.dtype)
+        p = logits.sigmoid() * keep
+        if not balanced:
+            sides = [keep.amax(dim).sum(-1, keepdim=True) for dim in (2, 3)]
+            diagonal = torch.linalg.vector_norm(torch.stack(sides), dim=0)[..., None]
+            return valid_mean(p * (distance / diagonal.clamp(min=1)).clamp(-1, 1), keep)
+        distance = torch.where(distance.isinf(), distance.sign(), distance)
+        per_image = sum(
+            (p * side).flatten(1).sum(1) / side.abs().flatten(1).sum(1).clamp(min=1e-6)
+            for side in (distance.clamp(min=0), distance.clamp(max=0))
+        )
+        return per_image.sum() / keep.flatten(1).amax(1).sum().clamp(min=1)
 
 
 @MODELS.register_module()
@@ -103,14 +121,18 @@ class DistanceBoundaryLoss(nn.Module):
 
     Args:
         loss_weight: factor of the loss.
+        balanced: see :func:`distance_boundary`.
         loss_name: name in the log.
     """
 
-    def __init__(self, loss_weight: float = 1.0, loss_name: str = "loss_distance") -> None:
+    def __init__(
+        self, loss_weight: float = 1.0, balanced: bool = True, loss_name: str = "loss_distance"
+    ) -> None:
         super().__init__()
         self.loss_weight = loss_weight
+        self.balanced = balanced
         self.loss_name = loss_name
 
     def forward(self, logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
         """Compute the loss; shapes as in :func:`distance_boundary`."""
-        return self.loss_weight * distance_boundary(logits, target, valid)
+        return self.loss_weight * distance_boundary(logits, target, valid, self.balanced)
