@@ -118,6 +118,32 @@ def test_rles_are_decoded_if_they_are_going_to_be_drawn(tmp_path: Path) -> None:
         assert len(one.pred_instances) == 3 and isinstance(one.pred_instances.masks, list)
 
 
+def test_refined_objects_are_outlined_one_picture_each(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), np.full((20, 30, 3), 90, np.uint8))
+    samples = []
+    for number in (5, 6):
+        one = sample(path)
+        one.set_metainfo({"ann_id": number})
+        for key, start in (("coarse_mask", 2), ("gt_mask", 6), ("pred_mask", number + 5)):
+            mask = torch.zeros(20, 30, dtype=torch.bool)
+            mask[start : start + 8, start : start + 8] = True
+            one.set_data({key: mask})
+        samples.append(one)
+    run = runner(load())
+    PictureHook(draw=True, test_out_dir="out").after_test_iter(run, 0, None, samples)
+    first, second = run.visualizer.calls
+    names = [Path(call["out_file"]).name for call in (first, second)]
+    assert names == ["a_5.jpg", "a_6.jpg"]
+    image = first["image"]
+    # The upper left corners in orange, green and magenta, and gray within.
+    assert image[2, 2].tolist() == [240, 160, 0] and image[6, 6].tolist() == [0, 200, 0]
+    assert image[10, 10].tolist() == [230, 0, 230]
+    assert np.ptp(image[4, 4].astype(int)) < 6
+    assert (second["image"] != image).any()
+    assert first["draw_gt"] is False
+
+
 def test_validation_draws_now_and_then(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
     run = runner(load())

@@ -191,6 +191,24 @@ def test_rows_are_images_and_give_intervals_and_pairs(
     assert found.delta == pytest.approx(1 - values["IoU"])
 
 
+def test_other_coarse_masks_are_another_task(
+    evaluate: Evaluate, samples: list[dict[str, Any]]
+) -> None:
+    def settings_of(chosen: list[dict[str, Any]]) -> dict[str, Any]:
+        metric = RefinementMetric()
+        evaluate(metric, ("thing",), chosen)
+        assert metric.table.settings == metric.settings
+        return metric.settings
+
+    first = settings_of(samples)
+    assert first["objects"] == 4
+    better = [{**s, "pred_mask": s["gt_mask"]} for s in samples]
+    assert settings_of(better[::-1]) == first
+    other = {**samples[0], "coarse_mask": samples[0]["gt_mask"]}
+    assert settings_of([other, *samples[1:]])["coarse"] != first["coarse"]
+    assert settings_of(samples[1:]) != first
+
+
 def test_nothing_to_compare_is_nan_and_not_an_error(evaluate: Evaluate) -> None:
     none = np.zeros((9, 11), dtype=bool)
     values = evaluate(RefinementMetric(), ("thing",), [sample(1, 1, none, none, none)])

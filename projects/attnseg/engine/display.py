@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+_CONTOURS = {"coarse_mask": (240, 160, 0), "gt_mask": (0, 200, 0), "pred_mask": (230, 0, 230)}
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -62,9 +64,35 @@ def _to_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(np.where(finite, values, 0)).astype(np.uint8)
 
 
-def picture_name(path: str | Path) -> str:
-    """Name of the file for a picture of an image: its own, as PNG where no viewer shows such."""
+def with_contours(image: NDArray[np.uint8], sample: BaseDataElement) -> NDArray[np.uint8]:
+    """Draw the outlines of a refined object: coarse mask orange, truth green, prediction magenta.
+
+    Args:
+        image: RGB (H, W, 3).
+        sample: With some of these masks; those of another size are left out.
+
+    Returns:
+        A new image; the given one where the sample has no refined mask.
+    """
+    if "pred_mask" not in sample:
+        return image
+    picture = image.copy()
+    for key, colour in _CONTOURS.items():
+        if key in sample and tuple(sample.get(key).shape) == image.shape[:2]:
+            mask = sample.get(key).cpu().numpy().astype(np.uint8)
+            lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, lines, -1, colour, 1)
+    return picture
+
+
+def picture_name(path: str | Path, ann_id: Any = None) -> str:
+    """Name of the file for a picture of an image: its own, as PNG where no viewer shows such.
+
+    A picture of one object has its id behind the image's name.
+    """
     path = Path(path)
+    if ann_id is not None:
+        path = path.with_name(f"{path.stem}_{ann_id}{path.suffix}")
     return path.name + ("" if path.suffix.lower() in _PICTURES else ".png")
 
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 
-from attnseg.engine.display import picture_name, to_rgb, with_masks
+from attnseg.engine.display import picture_name, to_rgb, with_contours, with_masks
 from attnseg.engine.run_record import training_progress
 from attnseg.registry import HOOKS, TRANSFORMS
 
@@ -26,8 +26,9 @@ class PictureHook(Hook):
     deep images come out nearly black, and many channels or float values not at all. Here the
     data set's own loading step reads the file, so that its choice of channels, planes and range
     is what is seen; see :func:`~attnseg.engine.display.to_rgb` for the colours. Masks may be
-    RLEs. With each image of a test one picture is drawn, in a validation one in ``interval``
-    batches.
+    RLEs. A refined mask is drawn as an outline beside the coarse and the true one, each object in
+    a picture of its own; see :func:`~attnseg.engine.display.with_contours`. With each image of a
+    test one picture is drawn, in a validation one in ``interval`` batches.
 
     Args:
         draw: Without it nothing is done; ``tools/test.py --show-dir`` turns it on.
@@ -75,14 +76,18 @@ class PictureHook(Hook):
             path = Path(sample.img_path)
             place: dict[str, Any] = {"name": f"test_{path.name}", "step": batch_idx}
             if self.test_out_dir is not None:
-                place["out_file"] = str(Path(self.test_out_dir) / picture_name(path))
+                name = picture_name(path, sample.get("ann_id"))
+                place["out_file"] = str(Path(self.test_out_dir) / name)
             self._draw(runner, runner.test_dataloader, sample, **place)
 
     def _draw(self, runner: Runner, loader: Any, sample: BaseDataElement, **place: Any) -> None:
         image = _load(_loading_step(loader.dataset), sample.img_path)
+        if "pred_mask" in sample:
+            # There is no second picture of the truth.
+            place["draw_gt"] = False
         threshold = self.options.get("pred_score_thr", _DEFAULT_THRESHOLD)
         runner.visualizer.add_datasample(
-            image=image,
+            image=with_contours(image, sample),
             data_sample=with_masks(sample, threshold, image.shape[:2]),
             **place,
             **self.options,
