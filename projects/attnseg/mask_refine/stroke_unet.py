@@ -30,13 +30,16 @@ class StrokeUNet(BaseModule):
         silent_channels: the last so many channels start with zero weights in the first
             convolution: a network trained while they are zero (``add``, ``remove`` before any
             correction) ignores them exactly, and can learn them later.
+        residual_channel: add this input channel to the logits, times a learned factor that starts
+            at 4; ``distance`` here lets training begin at the coarse mask.
         norm_cfg: norm layer of mmcv, batch norm by default: crops of one size need no padding.
         training_dtype: ``bfloat16`` or ``float16``: train under autocast of this type, on any
             device (mmengine's AmpOptimWrapper needs a GPU). The logits are float32.
         init_cfg: see mmengine's BaseModule.
 
     Raises:
-        ValueError: for less than two levels, silent channels alone, or an unknown type.
+        ValueError: for less than two levels, silent channels alone, a residual channel that the
+            input does not have, or an unknown type.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class StrokeUNet(BaseModule):
         attention_blocks: int = 1,
         num_heads: int = 4,
         silent_channels: int = 0,
+        residual_channel: int | None = None,
         norm_cfg: dict | None = None,
         training_dtype: str | None = None,
         init_cfg: dict | list | None = None,
@@ -62,7 +66,15 @@ class StrokeUNet(BaseModule):
                 f"silent_channels must be from 0 to {in_channels - 1} for {in_channels} input "
                 f"channels, got {silent_channels}."
             )
+        if residual_channel is not None and not 0 <= residual_channel < in_channels:
+            raise ValueError(
+                f"residual_channel must be from 0 to {in_channels - 1} for {in_channels} input "
+                f"channels, got {residual_channel}."
+            )
         self.in_channels = in_channels
+        self.residual_channel = residual_channel
+        if residual_channel is not None:
+            self.residual_scale = nn.Parameter(torch.tensor(4.0))
         self.training_dtype = getattr(torch, training_dtype) if training_dtype else None
 
         def block(channels: int, out: int) -> nn.Module:
@@ -88,10 +100,14 @@ class StrokeUNet(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, in_channels, H, W) of any size to logits (B, 1, H, W)."""
         x = x.contiguous(memory_format=torch.channels_last)
-        if not self.training or self.training_dtype is None:
-            return self._logits(x)
-        with torch.autocast(x.device.type, self.training_dtype):
-            return self._logits(x).float()
+        if self.training and self.training_dtype is not None:
+            with torch.autocast(x.device.type, self.training_dtype):
+                logits = self._logits(x).float()
+        else:
+            logits = self._logits(x)
+        if self.residual_channel is None:
+            return logits
+        return logits + self.residual_scale * x[:, self.residual_channel].unsqueeze(1)
 
     def _logits(self, x: Tensor) -> Tensor:
         skips = []
