@@ -74,7 +74,9 @@ if __name__ == "__main__":
         python_requires=">=3.10,<3.13",
         package_dir={"": "projects"},
         packages=find_packages("projects", include=["attnseg", "attnseg.*"]),
-        package_data={"attnseg": [*shipped_files(), "*/README.md", "leaderboard/assets/*"]},
+        package_data={
+            "attnseg": [*shipped_files(), "*/README.md", "*/assets/*", "apis/*/assets/*"]
+        },
         install_requires=["torch>=2.4", *read_requirements("runtime.txt")],
         extras_require={
             "tests": read_requirements("tests.txt"),

@@ -28,6 +28,7 @@ SOURCES = (
 )
 SHIPPED = (
     *(f"attnseg/leaderboard/assets/{name}" for name in ("page.html", "page.css", "main.js")),
+    *(f"attnseg/apis/refine_page/assets/page.{suffix}" for suffix in ("html", "css", "js")),
     "attnseg/.mim/model-index.yml",
     "attnseg/.mim/tools/train.py",
     "attnseg/.mim/configs/_base_/runtime/default.py",
