@@ -26,9 +26,7 @@ train_pipeline = [
     dict(type="attnseg.LoadObjectMask"),
     dict(type="mmseg.PhotoMetricDistortion"),
     dict(type="attnseg.FlipObject"),
-    dict(
-        type="attnseg.CoarseMask", mode=dict(erode=0.7, dilate=0.1, paintbrush=0.1, jitter=0.1)
-    ),
+    dict(type="attnseg.CoarseMask", mode=dict(erode=0.7, dilate=0.1, paintbrush=0.1, jitter=0.1)),
     dict(crop, jitter=0.2),
     dict(type="attnseg.PackRefinement"),
 ]
