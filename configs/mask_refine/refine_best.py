@@ -2,11 +2,12 @@
 _base_ = [
     "../_base_/runtime/detection.py",
     "../_base_/datasets/coco_mini_refinement.py",
-    "../_base_/schedules/adamw_2e-3_3000i.py",
+    "../_base_/schedules/adamw_3e-3_3500i.py",
 ]
 
 size = (192, 192)
 batch_size = 16
+min_area = 400  # pixels, of the objects in training
 crop = dict(type="attnseg.CropToStroke", size=size, margin=0.25, min_margin=48)
 channels = ("coarse", "distance", "rgb", "add", "remove")
 # Before a correction `add` and `remove` are empty, and trained so they are ignored.
@@ -14,7 +15,11 @@ model = dict(
     type="attnseg.MaskRefinementModel",
     data_preprocessor=dict(type="attnseg.RefinementPreprocessor", channels=channels),
     network=dict(
-        type="attnseg.StrokeUNet", in_channels=7, silent_channels=2, training_dtype="bfloat16"
+        type="attnseg.StrokeUNet",
+        in_channels=7,
+        silent_channels=2,
+        residual_channel=1,
+        training_dtype="bfloat16",
     ),
     losses=[
         dict(type="attnseg.MaskBCELoss"),
@@ -37,7 +42,11 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="InfiniteSampler", shuffle=True),
-    dataset=dict(_base_.train_dataloader.dataset, pipeline=train_pipeline),
+    dataset=dict(_base_.train_dataloader.dataset, min_area=min_area, pipeline=train_pipeline),
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type="EMAHook", momentum=2e-3, update_buffers=True),
+]

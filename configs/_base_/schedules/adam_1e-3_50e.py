@@ -25,4 +25,10 @@ default_hooks = dict(
         rule="less",
     ),
 )
-log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_processor = dict(
+    type="LogProcessor",
+    window_size=50,
+    by_epoch=True,
+    # The loss of this validation decides; without this the log has the mean of all so far.
+    custom_cfg=[dict(data_src="val_loss", method_name="current")],
+)
