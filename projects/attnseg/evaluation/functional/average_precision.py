@@ -82,7 +82,8 @@ def evaluate_detections(
         max_dets: Ascending limits of the best-scored detections per image and category that take
             part: each for recall, the last for precision.
         area_ranges: Name -> [lowest, highest] area in pixels, both ends included.
-        iou_type: 'segm' or 'bbox'.
+        iou_type: 'segm', 'bbox' or 'boundary', the lesser of mask IoU and Boundary IoU (Cheng et
+            al., CVPR 2021); crowds have mask IoU alone.
     """
     categories = [{"id": i, "name": str(i)} for i in category_ids]
 
