@@ -1,5 +1,6 @@
 """The eight published leaves: names against contents, one training step, one prediction."""
 
+import json
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from attnseg.mask_refine import MaskRefinementModel
 from attnseg.registry import HOOKS, MODELS
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs/mask_refine"
-LEAVES = sorted(FOLDER.glob("refine-unet_*.py"))
+LEAVES = sorted(FOLDER.glob("refine-unet_*_coco-refinement-full.py"))
 WIDTHS = {"16-32": (16, 32), "16-128": (16, 32, 64, 128), "32-256": (32, 64, 128, 256)}
 # Measured on the published code.
 PARAMETERS = {
@@ -120,3 +121,21 @@ def test_predicts_at_the_size_of_the_image(path: Path, demo_set: Path) -> None:
     ]
     assert losses.keys() == ["loss"]
     assert set(losses.loss) == {loss.loss_name for loss in model.losses}
+
+
+def test_a_run_keeps_the_checkpoint_of_the_least_validation_loss(
+    demo_set: Path, tmp_path: Path
+) -> None:
+    (path,) = FOLDER.glob("*_tiny16-32-bce-dice_*-full.py")
+    cfg = on_demo_set(path, demo_set)
+    cfg.train_cfg.max_epochs = 2
+    cfg.work_dir = str(tmp_path)
+    Runner.from_cfg(cfg).train()
+    (scalars,) = tmp_path.glob("*/vis_data/scalars.json")
+    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
+    losses = [row["val_loss"] for row in rows if "val_loss" in row]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert len(losses) == 2 and 0 <= result["metrics"]["refine/IoU"] <= 1
+    assert losses[-1] == pytest.approx(result["metrics"]["val_loss"], rel=1e-6)
+    best = 1 + losses.index(min(losses))
+    assert [path.name for path in tmp_path.glob("best*")] == [f"best_val_loss_epoch_{best}.pth"]
