@@ -1,0 +1,91 @@
+"""Strokes until a mask is exact, with a model that gives back what is painted."""
+
+import json
+
+import numpy as np
+import pytest
+
+from attnseg.apis.command import UsageError
+from attnseg.apis.refiner import MaskRefiner
+from attnseg.apis.stroke_count import (
+    Curve,
+    count_strokes,
+    describe,
+    paint_object,
+    strokes_to,
+    summarize,
+)
+from tests.apis.refine_factory import write_model
+
+IMAGE = np.zeros((40, 60, 3), dtype=np.uint8)
+
+
+def box(top, bottom, left, right):
+    mask = np.zeros(IMAGE.shape[:2], dtype=bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+def test_each_stroke_paints_the_core_of_the_largest_error(files):
+    refiner = MaskRefiner(*files)
+    truth = box(0, 20, 0, 40)
+    # A bar of 10 rows is missing: its core of 6 rows and 36 columns is painted first.
+    ious = paint_object(refiner, IMAGE, box(0, 10, 0, 40), truth, strokes=3)
+    assert ious[:2] == [0.5, pytest.approx((400 + 6 * 36) / 800)]
+    assert len(ious) == 3 and ious[2] > ious[1]
+
+
+def test_the_user_stops_at_the_goal_and_where_nothing_is_wrong(files):
+    refiner = MaskRefiner(*files)
+    truth = box(0, 20, 0, 40)
+    assert paint_object(refiner, IMAGE, truth, truth, strokes=9) == [1.0]
+    assert paint_object(refiner, IMAGE, box(0, 19, 0, 40), truth, 9, goal=0.9) == [0.95]
+
+
+def test_a_first_stroke_that_misses_is_taken_back(files):
+    refiner = MaskRefiner(*files)
+    ious = paint_object(refiner, IMAGE, box(30, 40, 50, 60), box(0, 2, 0, 2), strokes=6)
+    assert ious[0] == 0 and ious[-1] > 0
+
+
+def test_strokes_to_a_goal():
+    assert strokes_to([0.5, 0.92, 0.97], 0.9, 20) == 2
+    assert strokes_to([0.95], 0.9, 20) == 1
+    assert strokes_to([0.5, 0.6], 0.9, 20) == 20
+    assert strokes_to([0.5, 0.6, 0.95], 0.9, 2) == 2
+
+
+def test_summary():
+    curves = [Curve(1, 1, [0.91]), Curve(1, 2, [0.5, 0.96]), Curve(2, 3, [0.3, 0.4, 0.5])]
+    found = summarize(curves, most=3)
+    assert (found["objects"], found["images"]) == (3, 2)
+    assert found["NoC@90"][0] == pytest.approx((1 + 2 + 3) / 3)
+    assert found["NoC@95"][0] == pytest.approx((3 + 2 + 3) / 3)
+    assert (found["failed@90"], found["failed@95"]) == (1, 2)
+    # One that stopped keeps its last IoU.
+    assert found["IoU after 3"][0] == pytest.approx((0.91 + 0.96 + 0.5) / 3)
+    low, high = found["NoC@90"][1:]
+    # Images are drawn, not objects: one of them alone gives 1.5 or 3.
+    assert (low, high) == (1.5, 3.0)
+    assert "NoC@90" in describe(found) and "failed@95" in describe(found)
+
+
+def test_counts_on_the_test_set_of_a_config(files, demo_set, tmp_path):
+    out = tmp_path / "strokes.json"
+    found = count_strokes(*files, data=str(demo_set), strokes=4, objects=3, out=out)
+    again = count_strokes(*files, data=str(demo_set), strokes=4, objects=3)
+    assert found == again
+    assert found["objects"] == 3 and 1 <= found["NoC@90"][0] <= found["NoC@95"][0] <= 4
+    written = json.loads(out.read_text())
+    assert written["summary"] == found and len(written["objects"]) == 3
+    assert found["IoU after 4"][0] > found["IoU after 1"][0]
+
+
+def test_wrong_numbers_are_named(files, demo_set):
+    with pytest.raises(UsageError, match=r"strokes \(0\)"):
+        count_strokes(*files, data=str(demo_set), strokes=0)
