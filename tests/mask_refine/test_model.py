@@ -121,12 +121,13 @@ def test_validation_loss_is_that_of_training() -> None:
 
 
 def test_targets_are_needed_for_a_loss_alone() -> None:
-    model = MaskRefinementModel(NETWORK, LOSSES)
+    model = MaskRefinementModel(NETWORK, LOSSES, test_cfg={"loss": True})
     batch = packed([(6, 7)])
     del batch["data_samples"][0].target
     with pytest.raises(InputError, match=r"image_0\.jpg.*no target.*LoadObjectMask"):
         model(**model.data_preprocessor(batch), mode="loss")
-    assert model.test_step(batch)[0].pred_mask.shape == (6, 7)
+    (sample,) = model.test_step(batch)
+    assert sample.pred_mask.shape == (6, 7)
 
 
 def test_bad_settings() -> None:

@@ -29,8 +29,9 @@ class MaskRefinementModel(BaseModel):
         data_preprocessor: config; :class:`RefinementPreprocessor` if None.
         threshold: of the logit, exclusive.
         test_cfg: ``logits=True`` adds ``pred_logits``, float (h, w) at the network's size;
-            ``loss=True`` makes validation log its loss as ``val_loss`` (the samples need a
-            ``target``; mmengine's loops take the last element of the prediction for it);
+            ``loss=True`` makes validation log its loss as ``val_loss``: where all samples have a
+            ``target``, one more element with ``loss`` alone ends the prediction, which mmengine's
+            loops take away again;
             ``obey_strokes=False`` leaves what is under the user's strokes to the network.
         init_cfg: see mmengine's BaseModule.
 
@@ -123,7 +124,7 @@ class MaskRefinementModel(BaseModel):
         logits = self.network(inputs["features"])
         for own, sample in zip(logits, samples, strict=True):
             self._predict_one(own[0], sample)
-        if not self.test_cfg["loss"]:
+        if not self.test_cfg["loss"] or not all("target" in sample for sample in samples):
             return samples
         losses = self.losses_of(logits, inputs["valid"], samples)
         return [*samples, BaseDataElement(loss=losses)]
