@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,9 @@ TINY = {
     "solov2": ["--shape", "64", "64", "--threads", "1", "--repeats", "1"],
     "solov2_ablations": ["--rows", "1", "8", "--shape", "64", "96", "--batch", "2"]
     + ["--batches", "1", "--rounds", "4", "--threads", "1"],
+    "refinement": ["--size", "48", "--models", "tiny16-32", "refine_best", "--threads", "1"]
+    + ["--repeats", "1"],
+    "refinement_pipeline": ["--samples", "3", "--pairs", "2", "--repeats", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -104,6 +108,38 @@ def test_metrics(run: object) -> None:
         bound = {"SemanticMetric": 5.1e-5, "HD95": 1e-5, "ASD": 1e-5}.get(name, 1e-12)
         assert row["max_abs_difference"] <= bound, name
         assert row["time_ratio"] > 0
+
+
+@pytest.mark.slow
+def test_refinement(run: object) -> None:
+    models = run("refinement")["models"]
+    assert models["tiny16-32"]["params_m"] == 0.117681
+    assert models["tiny16-32"]["network_size"] == [48, 48]
+    assert models["refine_best"]["params_m"] <= 10
+    assert all(row["ms"] > 0 and row["gmacs"] > 0 for row in models.values())
+
+
+def test_refinement_pipeline(
+    run: object, data_root: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = importlib.import_module("refinement_pipeline")
+    common = importlib.import_module("common")
+
+    def here(factory: Callable, *args: object, **_: object) -> object:
+        start = time.perf_counter()
+        value = factory(*args)()
+        return common.Measurement(time.perf_counter() - start, [], 0.0, value)
+
+    # A process for each side is a matter of seconds.
+    monkeypatch.setattr(script, "measure", here)
+    real = data_root is not None and (data_root / "coco_mini").is_dir()
+    record = run("refinement_pipeline", *(["--data", str(data_root / "coco_mini")] if real else []))
+    for row in record["samples"].values():
+        assert row["samples_per_second"] > 0
+        assert row["most_pixels_that_differ_in_these"] <= 30
+        assert row["max_abs_difference_gradient"] < 1e-6
+    assert record["hausdorff"]["pairs"] == 2
+    assert record["hausdorff"]["max_abs_difference"] == 0
 
 
 @pytest.mark.slow

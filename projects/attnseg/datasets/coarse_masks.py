@@ -1,9 +1,10 @@
 """Coarse masks as a hurried user would brush them, drawn from true masks.
 
 A mask is uint8 (H, W) of 0 and 1. The mode ``erode`` follows the published code of
-NeuralSegmentello, which gives the numbers that section 2.2 of its paper leaves out. The other modes
-of that code are used nowhere in it; those here are our own, and measure in sizes of the object
-(the square root of its area) instead of pixels, so that small objects keep their shape.
+NeuralSegmentello, which gives the numbers that section 2.2 of its paper leaves out; masks are equal
+but for a few pixels on which the rounding of its blur decides. The other modes of that code are
+used nowhere in it. Those here are our own, and measure in sizes of the object (the square root of
+its area) instead of pixels, so that small objects keep their shape.
 
 Where a drawn mask has too few pixels, the published code takes another image instead. Here the same
 object is drawn again, so that every object has a mask: three times at each scale, then with all
@@ -209,8 +210,15 @@ def _disc(mask: Mask, at: int, radius: int, value: int) -> None:
 
 
 def _smooth(mask: Mask, sigma: float) -> Mask:
-    blurred = cv2.GaussianBlur(mask * np.uint8(255), (0, 0), sigma)
-    return (blurred > 127).astype(np.uint8)
+    """Blur and cut at one half: as cv2.GaussianBlur of 8 bits, in a third of its time.
+
+    The kernel has whole numbers with a sum of 2^12, so that all sums are exact in float32 and the
+    mask is the same on every processor.
+    """
+    kernel = np.rint(cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma) * 2**12)
+    kernel[len(kernel) // 2] += 2**12 - kernel.sum()
+    kernel = kernel.astype(np.float32)
+    return (cv2.sepFilter2D(mask, cv2.CV_32F, kernel, kernel) > 2**23).view(np.uint8)
 
 
 def _noise(shape: tuple[int, ...], rng: Generator, sigma: float) -> NDArray[np.float32]:
