@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle_tools
 
+from attnseg.apis.experiment import UsageError
 from attnseg.apis.refiner import MaskRefiner
 from tests.apis.refine_factory import write_model
 
@@ -238,3 +239,11 @@ def test_each_tab_has_its_own_drawing(tab: Tab, browser: Any, address: str, pict
     other = Tab(context.new_page(), address)
     assert not other.overlay() and other.page.locator(".undo").is_disabled()
     context.close()
+
+
+def test_a_port_that_is_taken_is_named(address: str) -> None:
+    from attnseg.apis.refine_page.page import build_page, launch_page
+
+    port = urlsplit(address).port
+    with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 cannot be used"):
+        launch_page(build_page(lambda *_: None), port, block=False)

@@ -31,6 +31,9 @@ Mask = NDArray[np.bool_]
 # What a training needs and a user's own stroke takes the place of.
 _NEED_TRUTH = {"LoadObjectMask", "CoarseMask", "CorrectionStrokes"}
 
+# A network on whole images keeps about 1 KB for each of them.
+_BATCH_PIXELS = 1 << 20
+
 
 class MaskRefiner:
     """A model of mask refinement with its weights, ready to be called.
@@ -111,17 +114,22 @@ class MaskRefiner:
         Args:
             image: as of the call.
             strokes: one for each object; errors as of the call.
-            batch_size: objects that go through the model at once; more need more memory.
+            batch_size: greatest number of objects that go through the model at once; fewer where
+                a config refines whole images and these are large.
 
         Returns:
             A mask (H, W) for each stroke.
         """
         pixels = self.read(image)
         masks: list[Mask] = []
-        for start in range(0, len(strokes), batch_size):
-            part = strokes[start : start + batch_size]
-            masks += self._predict([self.prepare(pixels, stroke) for stroke in part])
-        return masks
+        samples: list[dict[str, Any]] = []
+        for stroke in strokes:
+            samples.append(self.prepare(pixels, stroke))
+            taken = sum(sample["inputs"][0].numel() for sample in samples)
+            if len(samples) == batch_size or taken >= _BATCH_PIXELS:
+                masks += self._predict(samples)
+                samples = []
+        return masks + (self._predict(samples) if samples else [])
 
     def read(self, image: Given) -> NDArray[np.uint8]:
         """Read an image as the model gets it: (H, W, 3) in BGR. Errors as of the call."""
