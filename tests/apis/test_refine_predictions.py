@@ -161,7 +161,7 @@ def test_files_of_results(records: list, tmp_path: Path) -> None:
         plain.write_text(content)
         with pytest.raises(UsageError, match=message):
             read_results(plain)
-    with pytest.raises(UsageError, match=r"none.json"):
+    with pytest.raises(UsageError, match="none.json' not found"):
         read_results(tmp_path / "none.json")
 
 

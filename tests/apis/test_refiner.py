@@ -148,6 +148,12 @@ def test_bad_input_is_named(refiner: MaskRefiner, arguments: dict, message: str)
         refiner(**given)
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "nowhere"])
+def test_a_missing_device_is_named(files: tuple[Path, Path], device: str) -> None:
+    with pytest.raises(UsageError, match="(?i)cuda|device"):
+        MaskRefiner(*files, device=device)
+
+
 def test_bad_configs_and_weights_are_named(files: tuple[Path, Path], tmp_path: Path) -> None:
     torch.save({"state_dict": {"x": torch.ones(1)}}, tmp_path / "other.pth")
     (tmp_path / "other.py").write_text("model = dict(type='mmdet.ResNet', depth=18)")

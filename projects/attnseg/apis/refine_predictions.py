@@ -41,6 +41,8 @@ def read_results(path: str | Path) -> list[Record]:
         UsageError: it is missing or damaged, or a result lacks a key; says which.
     """
     path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"results file '{path}' not found (looked from {Path.cwd()}).")
     with input_errors(OSError, zipfile.BadZipFile):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

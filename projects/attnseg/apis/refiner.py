@@ -45,8 +45,8 @@ class MaskRefiner:
         cfg_options: dotted keys -> values, which change the config.
 
     Raises:
-        UsageError: the config is none of mask refinement, there are no weights, or they do not
-            fit the config.
+        UsageError: the config is none of mask refinement, there are no weights, they do not fit
+            the config, or there is no such device.
     """
 
     def __init__(
@@ -79,7 +79,9 @@ class MaskRefiner:
             self.steps = refinement_pipeline(cfg)
         # A user's stroke has no truth to compute a loss with.
         self.model.test_cfg["loss"] = False
-        self.model = self.model.to(device).eval()
+        # torch raises an AssertionError where it was built without CUDA.
+        with input_errors(RuntimeError, AssertionError):
+            self.model = self.model.to(device).eval()
 
     @torch.no_grad()
     def __call__(

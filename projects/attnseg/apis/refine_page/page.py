@@ -145,8 +145,9 @@ def launch_page(page: gr.Blocks, port: int | None = None, block: bool = True) ->
             theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=_LAYOUT,
             max_file_size="500mb",
-            prevent_thread_lock=not block,
-            quiet=not block,
+            prevent_thread_lock=True,
+            # Its own lines advertise public links.
+            quiet=True,
             footer_links=[],
         )
     except OSError as error:
@@ -154,6 +155,9 @@ def launch_page(page: gr.Blocks, port: int | None = None, block: bool = True) ->
             f"port {port} of {HOST} cannot be used: another program may have it. Give another one "
             "with --port, or none."
         ) from error
+    if block:
+        print(f"{address} shows the page; Ctrl+C ends it.", flush=True)
+        page.block_thread()
     return address
 
 
