@@ -5,7 +5,7 @@ _base_ = [
     "../_base_/schedules/adamw_3e-3_3500i.py",
 ]
 
-size = (192, 192)
+size = (160, 160)
 batch_size = 16
 min_area = 400  # pixels, of the objects in training
 crop = dict(type="attnseg.CropToStroke", size=size, margin=0.25, min_margin=48)
@@ -13,7 +13,9 @@ channels = ("coarse", "distance", "rgb", "add", "remove")
 # Before a correction `add` and `remove` are empty, and trained so they are ignored.
 model = dict(
     type="attnseg.MaskRefinementModel",
-    data_preprocessor=dict(type="attnseg.RefinementPreprocessor", channels=channels),
+    data_preprocessor=dict(
+        type="attnseg.RefinementPreprocessor", channels=channels, relative_distance=0.04
+    ),
     network=dict(
         type="attnseg.StrokeUNet",
         in_channels=7,
@@ -31,8 +33,8 @@ train_pipeline = [
     dict(type="attnseg.LoadObjectMask"),
     dict(type="mmseg.PhotoMetricDistortion"),
     dict(type="attnseg.FlipObject"),
-    dict(type="attnseg.CoarseMask", mode=dict(erode=0.7, dilate=0.1, paintbrush=0.1, jitter=0.1)),
-    dict(crop, jitter=0.2),
+    dict(type="attnseg.CoarseMask", mode=dict(erode=8, dilate=0.5, paintbrush=1, jitter=0.5)),
+    dict(crop, jitter=0.1),
     dict(type="attnseg.PackRefinement"),
 ]
 test_pipeline = [*_base_.test_pipeline[:3], crop, _base_.test_pipeline[3]]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import BaseDataElement
 from scipy import ndimage
 
 from attnseg.errors import InputError
@@ -157,3 +158,28 @@ def test_bad_samples_are_named() -> None:
     batch["inputs"] = [batch["inputs"][0].float()]
     with pytest.raises(InputError, match=r"uint8 \(3, h, w\).*float32"):
         RefinementPreprocessor()(batch)
+
+
+def test_relative_distance_tells_the_size_of_the_crop():
+    processor = RefinementPreprocessor(channels=("coarse", "distance"), relative_distance=0.04)
+    coarse = torch.zeros(40, 40, dtype=torch.bool)
+    coarse[:, :20] = True
+    image = torch.zeros(3, 40, 40, dtype=torch.uint8)
+    samples = [
+        BaseDataElement(coarse=coarse, metainfo={"ori_shape": (480, 640), "crop_box": box})
+        for box in ((0, 0, 40, 40), (-20, 10, 60, 90), None)
+    ]
+    samples[2].set_metainfo({"ori_shape": (40, 40)})
+    inputs = processor({"inputs": [image] * 3, "data_samples": samples})["inputs"]
+    # 4 % of the diagonal of 800 pixels, of which the second crop shows every other one.
+    reach = torch.tensor([32.0, 16.0, 0.04 * 40 * 2**0.5])
+    assert torch.allclose(inputs["reach"].flatten(), reach)
+    depth = torch.arange(19.5, -20, -1)
+    for row, end in zip(inputs["features"][:, 1, 7], reach, strict=True):
+        torch.testing.assert_close(row, (depth / end).clamp(-1, 1))
+    again = processor.replace_masks(
+        inputs["features"], coarse=coarse.expand(3, 1, 40, 40), reach=inputs["reach"]
+    )
+    assert torch.equal(again, inputs["features"])
+    with pytest.raises(ValueError, match="share of the image's diagonal"):
+        RefinementPreprocessor(relative_distance=32)

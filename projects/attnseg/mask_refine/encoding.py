@@ -16,8 +16,10 @@ MASK_CHANNELS = {"coarse": 1, "distance": 1, "add": 1, "remove": 1}
 
 def gray_levels(image: Tensor) -> Tensor:
     """Gray of a uint8 BGR image (3, H, W), exactly as ``cv2.cvtColor`` rounds it; (1, H, W)."""
-    weights = torch.tensor(_GRAY, dtype=torch.int32, device=image.device).view(3, 1, 1)
-    return (((image.int() * weights).sum(0, keepdim=True) + (1 << 14)) >> 15).to(torch.uint8)
+    blue, green, red = (
+        channel * weight for channel, weight in zip(image.int(), _GRAY, strict=True)
+    )
+    return ((blue + green + red + (1 << 14)) >> 15).to(torch.uint8)[None]
 
 
 def gradient_magnitude(gray: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def image_channels(image: Tensor, names: list[str], blank: bool) -> list[Tensor]
 
 
 def mask_channel(
-    name: str, masks: dict[str, Tensor], valid: Tensor, distance_scale: float
+    name: str, masks: dict[str, Tensor], valid: Tensor, distance_scale: float | Tensor
 ) -> Tensor:
     """Encode the masks of a batch.
 
@@ -85,7 +87,7 @@ def mask_channel(
         name: of :data:`MASK_CHANNELS`.
         masks: ``coarse``, ``add`` and ``remove``, each (B, 1, H, W) bool.
         valid: (B, 1, H, W) bool, False in the padding.
-        distance_scale: pixels at which ``distance`` ends.
+        distance_scale: pixels at which ``distance`` ends; one, or (B, 1, 1, 1).
 
     Returns:
         float32 (B, 1, H, W), 0 or 1; ``distance`` -1 to 1, positive inside the coarse mask, 1

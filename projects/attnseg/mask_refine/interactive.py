@@ -75,9 +75,11 @@ class InteractiveRefinementModel(MaskRefinementModel):
                     kept[i, 0] |= stroke
                     undone[i, 0] &= ~stroke
             answer = self._painted(answer, add, remove)
-            features = self.data_preprocessor.replace_masks(features, answer, add, remove, valid)
+            features = self.data_preprocessor.replace_masks(
+                features, answer, add, remove, valid, inputs["reach"]
+            )
         self.network.train(training)
-        return {"features": features, "valid": valid}
+        return {**inputs, "features": features}
 
     @staticmethod
     def _painted(mask: Tensor, add: Tensor, remove: Tensor) -> Tensor:

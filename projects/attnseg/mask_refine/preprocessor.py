@@ -1,5 +1,6 @@
 """From images and masks to the maps that a refinement network takes."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -32,7 +33,9 @@ class RefinementPreprocessor(BaseDataPreprocessor):
             with ImageNet's mean and deviation taken out), ``distance`` (signed, to the boundary
             of the coarse mask, positive inside), ``add``, ``remove`` (strokes; zeros where a
             sample has none).
-        distance_scale: pixels at which ``distance`` reaches 1 or -1.
+        distance_scale: pixels of the network's input at which ``distance`` reaches 1 or -1.
+        relative_distance: in place of that, this share of the diagonal of the whole image: a
+            crop then tells the network how large its object is. 0.04 is 32 pixels at 640x480.
         pad_size_divisor: pad to multiples of this.
         blank_image: zeros in place of all channels of the image, to see what a network has from
             the mask alone.
@@ -47,6 +50,7 @@ class RefinementPreprocessor(BaseDataPreprocessor):
         self,
         channels: Sequence[str] = ("coarse", "gray", "gradient"),
         distance_scale: float = 32.0,
+        relative_distance: float | None = None,
         pad_size_divisor: int = 1,
         blank_image: bool = False,
         non_blocking: bool = False,
@@ -61,8 +65,14 @@ class RefinementPreprocessor(BaseDataPreprocessor):
                 "distance_scale and pad_size_divisor must be positive, got "
                 f"{distance_scale} and {pad_size_divisor}"
             )
+        if relative_distance is not None and not 0 < relative_distance <= 1:
+            raise ValueError(
+                "relative_distance is a share of the image's diagonal, above 0 and at most 1, "
+                f"got {relative_distance}"
+            )
         self.channels = tuple(channels)
         self.distance_scale = distance_scale
+        self.relative_distance = relative_distance
         self.pad_size_divisor = pad_size_divisor
         self.blank_image = blank_image
         self._places: dict[str, slice] = {}
@@ -81,8 +91,9 @@ class RefinementPreprocessor(BaseDataPreprocessor):
             training: of no effect.
 
         Returns:
-            ``inputs``: ``features``, float32 (B, num_channels, H, W), and ``valid``, bool
-            (B, 1, H, W), False in the padding, where all features are 0; ``data_samples``.
+            ``inputs``: ``features``, float32 (B, num_channels, H, W), ``valid``, bool (B, 1, H,
+            W), False in the padding, where all features are 0, and ``reach``, float32 (B, 1, 1,
+            1), pixels at which ``distance`` ends; ``data_samples``.
         """
         data = self.cast_data(data)
         images, samples = list(data["inputs"]), list(data["data_samples"])
@@ -102,8 +113,10 @@ class RefinementPreprocessor(BaseDataPreprocessor):
             for name, mask in masks.items():
                 if name in sample:
                     mask[i, 0, :height, :width] = sample.get(name)
-        features = self.replace_masks(features, **masks, valid=valid)
-        return {"inputs": {"features": features, "valid": valid}, "data_samples": samples}
+        reach = features.new_tensor([self._reach(sample) for sample in samples]).view(-1, 1, 1, 1)
+        features = self.replace_masks(features, **masks, valid=valid, reach=reach)
+        inputs = {"features": features, "valid": valid, "reach": reach}
+        return {"inputs": inputs, "data_samples": samples}
 
     def replace_masks(
         self,
@@ -112,6 +125,7 @@ class RefinementPreprocessor(BaseDataPreprocessor):
         add: Tensor | None = None,
         remove: Tensor | None = None,
         valid: Tensor | None = None,
+        reach: Tensor | None = None,
     ) -> Tensor:
         """Encode other masks into the features of a batch, as when a prediction is refined again.
 
@@ -121,6 +135,7 @@ class RefinementPreprocessor(BaseDataPreprocessor):
             add: the same, strokes that belong to the object.
             remove: the same, strokes that do not.
             valid: the batch's, bool (B, 1, H, W); needed where it has padding.
+            reach: the batch's, float (B, 1, 1, 1); ``distance_scale`` by default.
 
         Returns:
             New features of the same shape and type.
@@ -133,10 +148,18 @@ class RefinementPreprocessor(BaseDataPreprocessor):
         for name, place in self._places.items():
             source = "coarse" if name == "distance" else name
             if source in masks:
-                features[:, place] = mask_channel(name, masks, valid, self.distance_scale).to(
-                    features.dtype
-                )
+                end = self.distance_scale if reach is None else reach
+                features[:, place] = mask_channel(name, masks, valid, end).to(features.dtype)
         return features
+
+    def _reach(self, sample: BaseDataElement) -> float:
+        """Pixels of the network's input at which the distance ends."""
+        if self.relative_distance is None:
+            return self.distance_scale
+        height, width = sample.get("ori_shape", sample.coarse.shape)[:2]
+        left, _, right, _ = sample.get("crop_box") or (0, 0, width, height)
+        scale = sample.coarse.shape[1] / (right - left)
+        return self.relative_distance * math.hypot(height, width) * scale
 
     def _padded(self, sizes: list[torch.Size]) -> tuple[int, int]:
         step = self.pad_size_divisor
