@@ -1,7 +1,7 @@
 # NeuralSegmentello: a U-Net over [coarse mask, gray, gradient] at the image's own size.
 # It stops when the validation loss has not fallen for 5 epochs. Published code draws new coarse
 # masks for each validation, so that its loss is noisy; here they stay the same.
-_base_ = "../_base_/runtime/default.py"
+_base_ = "../_base_/runtime/detection.py"
 
 seed = 42
 widths = (16, 32)
@@ -9,7 +9,6 @@ patience = 5
 # 0.5 is what the published code validates with: `--cfg-options model.threshold=0.5`.
 threshold = 0.0
 
-default_scope = "mmdet"
 randomness = dict(seed=seed)
 model = dict(
     type="attnseg.MaskRefinementModel",
