@@ -2,10 +2,9 @@
 _base_ = "./refine_best.py"
 
 max_iters = 800
-mode = dict(jitter=3, dilate=1)
 crop = dict(_base_.crop, size=(96, 96), min_margin=12)
 flip = dict(type="attnseg.FlipObject", vertical=0.5, turn=0.5)
-drawn = dict(type="attnseg.CoarseMask", mode=mode)
+drawn = dict(type="attnseg.CoarseMask", mode=dict(jitter=3, dilate=1))
 pack = dict(type="attnseg.PackRefinement")
 train_pipeline = [*_base_.train_pipeline[:3], flip, drawn, dict(crop, jitter=0.1), pack]
 test_pipeline = [
