@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from attnseg.apis import stroke_count
 from attnseg.apis.command import UsageError
 from attnseg.apis.refiner import MaskRefiner
 from attnseg.apis.stroke_count import (
@@ -15,6 +16,7 @@ from attnseg.apis.stroke_count import (
     strokes_to,
     summarize,
 )
+from attnseg.mask_refine.correction_strokes import Correction
 from tests.apis.refine_factory import write_model
 
 IMAGE = np.zeros((40, 60, 3), dtype=np.uint8)
@@ -45,6 +47,20 @@ def test_the_user_stops_at_the_goal_and_where_nothing_is_wrong(files):
     truth = box(0, 20, 0, 40)
     assert paint_object(refiner, IMAGE, truth, truth, strokes=9) == [1.0]
     assert paint_object(refiner, IMAGE, box(0, 19, 0, 40), truth, 9, goal=0.9) == [0.95]
+
+
+def test_a_later_stroke_takes_the_place_of_an_earlier_one(monkeypatch):
+    strokes = iter([Correction(box(0, 4, 0, 8), True), Correction(box(0, 2, 0, 8), False)])
+    monkeypatch.setattr(stroke_count, "next_correction", lambda *_: next(strokes))
+    calls = []
+
+    def refine(image, stroke, add=None, remove=None):
+        calls.append((add, remove))
+        return stroke
+
+    paint_object(refine, IMAGE, box(0, 9, 0, 9), box(0, 20, 0, 40), strokes=3)
+    add, remove = calls[-1]
+    assert np.array_equal(add, box(2, 4, 0, 8)) and np.array_equal(remove, box(0, 2, 0, 8))
 
 
 def test_a_first_stroke_that_misses_is_taken_back(files):

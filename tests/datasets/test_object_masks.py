@@ -447,3 +447,38 @@ def test_the_published_set_is_the_largest_object_of_each_image(data_root: Path |
         largest[ann["image_id"]] = max(ann["area"], largest.get(ann["image_id"], 0))
     found = {i["img_id"]: i["area"] for i in map(dataset.get_data_info, range(len(dataset)))}
     assert found == largest
+
+
+@pytest.mark.parametrize("radius", [20, 75, 300])
+def test_a_crop_comes_back_to_its_place(radius: int) -> None:
+    """A disc through CropToStroke and back: neither moved nor deformed."""
+    rows, cols = np.ogrid[:700, :900]
+    disc = ((rows - 371) ** 2 + (cols - 402) ** 2 <= radius**2).astype(np.uint8)
+    results = {"img": np.zeros((700, 900, 3), np.uint8), "coarse_mask": disc, "gt_mask": disc}
+    crop = CropToStroke(size=(160, 160), margin=0.25, min_margin=48)(results)
+    left, top, right, bottom = crop["crop_box"]
+    back = torch.nn.functional.interpolate(
+        torch.from_numpy(crop["target"])[None, None].float() - 0.5,
+        (bottom - top, right - left),
+        mode="bilinear",
+    )
+    mask = np.zeros((1400, 1800), bool)
+    mask[top + 350 : bottom + 350, left + 450 : right + 450] = back[0, 0].numpy() > 0
+    mask = mask[350:1050, 450:1350]
+    assert (mask & (disc > 0)).sum() / (mask | (disc > 0)).sum() > 0.97
+    shift = np.argwhere(mask).mean(0) - np.argwhere(disc).mean(0)
+    assert np.abs(shift).max() < 0.15
+
+
+def test_strokes_keep_their_own_pixels_beside_the_crop() -> None:
+    results = {"img": np.zeros((300, 300, 3), np.uint8)}
+    results["coarse_mask"] = np.zeros((300, 300), np.uint8)
+    results["coarse_mask"][50:250, 50:250] = 1
+    results["add"] = np.zeros((300, 300), np.uint8)
+    results["add"][101, 103:105] = 1
+    given = results["add"].copy()
+    crop = CropToStroke(size=(64, 64))(results)
+    sample = PackRefinement()({**crop, "img_path": "a.png"})["data_samples"]
+    assert sample.add.shape == (64, 64) and sample.add.any()
+    np.testing.assert_array_equal(sample.add_mask.numpy(), given > 0)
+    assert "remove_mask" not in sample

@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement
 
-from attnseg.mask_refine import InteractiveRefinementModel
+from attnseg.mask_refine import InteractiveRefinementModel, interactive
+from attnseg.mask_refine.correction_strokes import Correction
 from attnseg.registry import MODELS
 
 CHANNELS = ("coarse", "distance", "rgb", "add", "remove")
@@ -130,3 +131,20 @@ def test_trains_on_first_strokes_alone_without_rounds():
     losses = model(**batch, mode="loss")
     plain = super(InteractiveRefinementModel, model).loss(batch["inputs"], batch["data_samples"])
     assert torch.equal(losses["loss_bce"], plain["loss_bce"])
+
+
+def test_a_later_stroke_takes_the_place_of_an_earlier_one(monkeypatch):
+    """First the left half of a square is added, then its upper half removed."""
+    left, upper = np.zeros((2, 16, 16), dtype=bool)
+    left[4:12, 4:8] = True
+    upper[4:8, 4:12] = True
+    strokes = iter([Correction(left, True), Correction(upper, False)])
+    monkeypatch.setattr(interactive, "next_correction", lambda *_, **__: next(strokes))
+    model = make_model()
+    batch = make_batch(model, sizes=((16, 16),))
+    inputs = model.corrected(batch["inputs"], batch["data_samples"], 2)
+    add, remove = (channel(inputs["features"], name)[0].numpy() for name in ("add", "remove"))
+    assert np.array_equal(add, left & ~upper)
+    assert np.array_equal(remove, upper)
+    coarse = channel(inputs["features"], "coarse")[0].numpy()
+    assert coarse[add].all() and not coarse[remove].any()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnseg.errors import InputError
 from attnseg.mask_refine.encoding import pad_to
-from attnseg.mask_refine.paste import box_of, paste_logits, paste_stroke
+from attnseg.mask_refine.paste import box_of, paste_logits
 from attnseg.registry import MODELS
 
 _TEST_CFG = {"logits": False, "loss": False, "obey_strokes": True}
@@ -119,7 +119,8 @@ class MaskRefinementModel(BaseModel):
         """Set ``pred_mask``, bool (H, W) at the image's own size, on each sample.
 
         Logits are brought to the size of the crop before they are compared with the threshold;
-        outside the crop the mask is False. Under ``add`` it becomes True, under ``remove`` False.
+        outside the crop the mask is False. Under ``add_mask`` (H, W) it becomes True, under
+        ``remove_mask`` False.
         """
         logits = self.network(inputs["features"])
         for own, sample in zip(logits, samples, strict=True):
@@ -137,9 +138,9 @@ class MaskRefinementModel(BaseModel):
         box = box_of(sample, size)
         mask = paste_logits(logits, box, size, self.threshold)
         if self.test_cfg["obey_strokes"]:
-            for name, value in (("add", True), ("remove", False)):
+            for name, value in (("add_mask", True), ("remove_mask", False)):
                 if name in sample:
-                    mask[paste_stroke(sample.get(name), box, size)] = value
+                    mask[sample.get(name)] = value
         sample.pred_mask = mask
         if self.test_cfg["logits"]:
             sample.pred_logits = logits.float()

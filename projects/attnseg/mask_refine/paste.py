@@ -33,18 +33,7 @@ def paste_logits(logits: Tensor, box: Box, size: tuple[int, int], threshold: flo
         logits = F.interpolate(
             logits[None, None].float(), (y1 - y0, x1 - x0), mode="bilinear", align_corners=False
         )[0, 0]
-    return _paste(logits > threshold, box, size)
-
-
-def paste_stroke(stroke: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
-    """Bring a stroke (h, w) to the box by the nearest neighbour; bool (H, W)."""
-    x0, y0, x1, y1 = box
-    scaled = F.interpolate(stroke[None, None].float(), (y1 - y0, x1 - x0), mode="nearest-exact")
-    return _paste(scaled[0, 0] > 0.5, box, size)
-
-
-def _paste(mask: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
-    x0, y0, x1, y1 = box
+    mask = logits > threshold
     height, width = size
     out = torch.zeros(size, dtype=torch.bool, device=mask.device)
     left, top = max(x0, 0), max(y0, 0)

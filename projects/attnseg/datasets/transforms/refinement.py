@@ -16,6 +16,8 @@ from ...registry import TRANSFORMS
 
 Box = tuple[int, int, int, int]
 _CROPPED = {"gt_mask": "target", "coarse_mask": "coarse", "add": "add", "remove": "remove"}
+# Strokes at the image's own size, where a crop took their place.
+_STROKES = {"add": "add_mask", "remove": "remove_mask"}
 _META = ("img_id", "ann_id", "img_path", "ori_shape")
 
 
@@ -28,9 +30,9 @@ class CropToStroke(BaseTransform):
     where it shrinks and bilinearly where it grows; masks likewise, cut at one half. Strokes
     (``add`` and ``remove``) keep every pixel that they touch, since thin ones would vanish.
 
-    The masks at the image's own size stay as they are. New keys: ``coarse``, ``target``, ``add``
-    and ``remove`` at the network's size (as far as there are masks), and ``crop_box``
-    (x0, y0, x1, y1) in pixels of the image.
+    Masks at the image's own size stay as they are, strokes under ``add_mask`` and ``remove_mask``.
+    New keys: ``coarse``, ``target``, ``add`` and ``remove`` at the network's size (as far as there
+    are masks), and ``crop_box`` (x0, y0, x1, y1) in pixels of the image.
 
     Args:
         size: Height and width of the result.
@@ -78,8 +80,9 @@ class CropToStroke(BaseTransform):
         for key, name in _CROPPED.items():
             if key in results:
                 part = _cut(results[key], box)
-                if key in ("add", "remove"):
-                    results[name] = _shrink_stroke(part, self.size)
+                if key in _STROKES:
+                    results[_STROKES[key]] = results[key]
+                    results[name] = _resize_stroke(part, self.size)
                 else:
                     results[name] = (_resize(part * np.uint8(255), self.size) > 127).view(np.uint8)
         results["img"] = _resize(_cut(results["img"], box), self.size)
@@ -121,8 +124,9 @@ class PackRefinement(BaseTransform):
 
     The sample holds, as boolean tensors, ``coarse`` and, as far as there are such, ``target``,
     ``add`` and ``remove``, all of the size (h, w) of the input. Where nothing was cropped that is
-    the size of the image. Its metainfo holds ``img_id``, ``ann_id``, ``img_path``, ``ori_shape``
-    (H, W), ``img_shape`` (h, w) and ``crop_box`` (None without a crop).
+    the size of the image; ``add_mask`` and ``remove_mask`` (H, W) always have it. Its metainfo
+    holds ``img_id``, ``ann_id``, ``img_path``, ``ori_shape`` (H, W), ``img_shape`` (h, w) and
+    ``crop_box`` (None without a crop).
 
     Args:
         keep_masks: For tests: keep ``coarse_mask`` and ``gt_mask`` (H, W) at the image's own size,
@@ -163,10 +167,12 @@ class PackRefinement(BaseTransform):
             own = name if cropped else key
             if own in results:
                 setattr(sample, name, _to_bool(results[own], size, path, own))
+        kept = {name: results.get(name, results.get(key)) for key, name in _STROKES.items()}
         if self.keep_masks:
-            for key in ("coarse_mask", "gt_mask"):
-                if key in results:
-                    setattr(sample, key, torch.from_numpy(results[key].astype(bool)))
+            kept |= {key: results.get(key) for key in ("coarse_mask", "gt_mask")}
+        for name, mask in kept.items():
+            if mask is not None:
+                setattr(sample, name, torch.from_numpy(mask.astype(bool)))
         pixels = np.ascontiguousarray(img.transpose(2, 0, 1))
         return {"inputs": torch.from_numpy(pixels), "data_samples": sample}
 
@@ -202,9 +208,9 @@ def _resize(array: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     )
 
 
-def _shrink_stroke(stroke: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _resize_stroke(stroke: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     shrinks = stroke.shape[0] > size[0] or stroke.shape[1] > size[1]
     if not shrinks:
-        return cv2.resize(stroke, size[::-1], interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(stroke, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     shares = cv2.resize(stroke.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     return (shares > 0).astype(np.uint8)
