@@ -1,8 +1,8 @@
 # refine_best taught to follow corrections; begin with its weights: --cfg-options load_from=FILE
 _base_ = "./refine_best.py"
 
-lr = 1e-3
-max_iters = 1000
+lr = 1.5e-3
+max_iters = 1200
 max_rounds = 3
 model = dict(type="attnseg.InteractiveRefinementModel", max_rounds=max_rounds)
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
