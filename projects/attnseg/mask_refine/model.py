@@ -12,7 +12,7 @@ from attnseg.mask_refine.encoding import pad_to
 from attnseg.mask_refine.paste import box_of, paste_logits
 from attnseg.registry import MODELS
 
-_TEST_CFG = {"flip": False, "logits": False, "loss": False, "obey_strokes": True}
+_TEST_CFG = {"logits": False, "loss": False, "obey_strokes": True}
 
 
 @MODELS.register_module()
@@ -28,8 +28,7 @@ class MaskRefinementModel(BaseModel):
         losses: configs of the losses; each is logged under its ``loss_name``.
         data_preprocessor: config; :class:`RefinementPreprocessor` if None.
         threshold: of the logit, exclusive.
-        test_cfg: ``flip=True`` averages the logits of the features and of their mirror image, at
-            twice the time; ``logits=True`` adds ``pred_logits``, float (h, w) of the input;
+        test_cfg: ``logits=True`` adds ``pred_logits``, float (h, w) at the network's size;
             ``loss=True`` makes validation log its loss as ``val_loss``: where all samples have a
             ``target``, one more element with ``loss`` alone ends the prediction, which mmengine's
             loops take away again;
@@ -124,8 +123,6 @@ class MaskRefinementModel(BaseModel):
         ``remove_mask`` False.
         """
         logits = self.network(inputs["features"])
-        if self.test_cfg["flip"]:
-            logits = (logits + self.network(inputs["features"].flip(-1)).flip(-1)) / 2
         for own, sample in zip(logits, samples, strict=True):
             self._predict_one(own[0], sample)
         if not self.test_cfg["loss"] or not all("target" in sample for sample in samples):
