@@ -11,7 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from attnseg.apis.experiment import UsageError
-from attnseg.apis.refiner import MaskRefiner, read_mask
+from attnseg.apis.refine_inputs import read_mask
+from attnseg.apis.refiner import MaskRefiner
 from tests.apis.refine_factory import CONFIG, REPO, write_model
 
 RNG = np.random.default_rng(0)
@@ -95,6 +96,26 @@ def test_strokes_of_every_kind_of_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_mask(array, SIZE, "stroke", "i"), mask.astype(np.uint8))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("opaque", [True, False])
+def test_alpha_of_arrays_is_read_as_of_files(tmp_path: Path, mode: str, opaque: bool) -> None:
+    mask = box(3, 7, 30, 41)
+    alpha = np.full(SIZE, 255, np.uint8) if opaque else mask * np.uint8(200)
+    painted = mask * np.uint8(9 if opaque else 0)
+    pixels = np.dstack([*[painted] * (len(mode) - 1), alpha])
+    Image.fromarray(pixels, mode).save(tmp_path / "s.png")
+    for given in (tmp_path / "s.png", pixels, pixels / 255):
+        found = read_mask(given, SIZE, "stroke", "the image")
+        np.testing.assert_array_equal(found, mask.astype(np.uint8))
+
+
+def test_images_lose_their_alpha(refiner: MaskRefiner, tmp_path: Path) -> None:
+    pixels = np.dstack([IMAGE, RNG.integers(0, 256, SIZE, dtype=np.uint8)])
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    for given in (tmp_path / "a.png", pixels):
+        np.testing.assert_array_equal(refiner.read(given), IMAGE)
+
+
 def test_gray_and_deep_images_become_bytes(refiner: MaskRefiner, tmp_path: Path) -> None:
     stroke = box(3, 7, 30, 41)
     gray = refiner.prepare(IMAGE[..., 0], stroke)["inputs"]
@@ -136,9 +157,14 @@ def test_safetensors_and_load_from(files: tuple[Path, Path], tmp_path: Path) -> 
         ),
         ({"add": np.ones(SIZE[::-1])}, "add is of size 53 x 37"),
         ({"stroke": "none.png"}, "stroke 'none.png' does not exist"),
-        ({"image": "none.png"}, "image 'none.png' does not exist"),
-        ({"image": __file__}, "cannot be decoded"),
-        ({"stroke": __file__}, "cannot be decoded"),
+        ({"image": "none.png"}, r"image 'none.png' does not exist \(looked from \S+\)\.$"),
+        ({"image": __file__}, "^image '.*py' cannot be decoded: [^.]* no image\\.$"),
+        ({"stroke": __file__}, "^stroke '.*py' cannot be decoded: [^.]* no image\\.$"),
+        ({"stroke": None}, "stroke is NoneType: a path or an array"),
+        ({"image": None}, "the image is NoneType"),
+        ({"image": np.full(SIZE, np.nan)}, "the image holds no numbers, only NaN"),
+        ({"stroke": np.full(SIZE, np.nan)}, "stroke holds NaN: give 0"),
+        ({"image": np.zeros((*SIZE, 5), np.uint8)}, "5 channels"),
         ({"image": np.zeros((3, 4, 5, 6))}, r"shape \(3, 4, 5, 6\)"),
     ],
 )

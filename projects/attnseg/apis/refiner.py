@@ -20,16 +20,15 @@ from numpy.typing import NDArray
 
 from attnseg.apis.command import UsageError, input_errors
 from attnseg.apis.experiment import build_config
+from attnseg.apis.refine_inputs import Given, check_image, fault_of, read_mask
 from attnseg.datasets.mixin import own_loader
-from attnseg.datasets.transforms.decode import decode_image
 from attnseg.engine.checkpoint import load_weights
 from attnseg.engine.config_hash import type_name
 
-Given = str | Path | NDArray[Any]
 Mask = NDArray[np.bool_]
 
 # What a training needs and a user's own stroke takes the place of.
-_NEED_TRUTH = {"LoadObjectMask", "CoarseMask", "CorrectionStrokes"}
+_NEED_TRUTH = {"LoadObjectMask", "CoarseMask"}
 
 # A network on whole images keeps about 1 KB for each of them.
 _BATCH_PIXELS = 1 << 20
@@ -93,8 +92,10 @@ class MaskRefiner:
         painted upon it: (stroke | add) & ~remove goes into the model.
 
         Args:
-            image: path, or array (H, W) or (H, W, 3) in BGR; deep ones are stretched.
-            stroke: path of an image file, or array (H, W); every value but 0 is foreground.
+            image: path, or array (H, W) or (H, W, 3) in BGR; deep ones are stretched. Alpha, a
+                fourth channel, is left out.
+            stroke: path of an image file, or array (H, W) or (H, W, C), see
+                :func:`~attnseg.apis.refine_inputs.read_mask`; every value but 0 is foreground.
             add: the same, or None.
             remove: the same, or None.
 
@@ -103,7 +104,8 @@ class MaskRefiner:
 
         Raises:
             FileNotFoundError: a file does not exist.
-            ValueError: a file is no image, sizes differ, or nothing is left of the stroke.
+            ValueError: a file is no image, an array holds no numbers, sizes differ, or nothing is
+                left of the stroke.
         """
         return self._predict([self.prepare(image, stroke, add, remove)])[0]
 
@@ -169,10 +171,14 @@ class MaskRefiner:
 
     def _read(self, image: Given) -> dict[str, Any]:
         given: dict[str, Any] = {"img_id": 0, "ann_id": 0, "img_path": None}
+        image = check_image(image)
         if isinstance(image, (str, Path)):
-            results = self.steps[0](given | {"img_path": str(image)})
+            try:
+                results = self.steps[0](given | {"img_path": str(image)})
+            except ValueError as error:
+                raise ValueError(fault_of(error, image, f"image '{image}'")) from error
         else:
-            results = self.steps[0](given | {"img": np.asarray(image)})
+            results = self.steps[0](given | {"img": image})
         # Deep images are stretched to 0..255 as floats; the Sobel channel reads bytes.
         results["img"] = np.rint(results["img"]).astype(np.uint8)
         return results
@@ -198,47 +204,6 @@ def refinement_pipeline(cfg: Any) -> list[Any]:
     # There are no true masks to keep.
     steps[-1]["keep_masks"] = False
     return list(Compose(steps).transforms)
-
-
-def read_mask(given: Given, size: tuple[int, int], name: str, image: str) -> NDArray[np.uint8]:
-    """Read a mask as 0 and 1, (H, W); colours count where any channel but alpha is not 0.
-
-    Where a picture is drawn on a transparent ground, what is opaque counts.
-
-    Args:
-        given: path of an image file, or array.
-        size: height and width that it must have.
-        name: what it is, for messages.
-        image: the image that it belongs to, for messages.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no image or of another size.
-    """
-    where = f"{name} '{given}'" if isinstance(given, (str, Path)) else name
-    if isinstance(given, (str, Path)):
-        path = Path(given)
-        if not path.is_file():
-            raise FileNotFoundError(f"{where} does not exist (looked from {Path.cwd()}).")
-        decoded = decode_image(path.read_bytes(), str(path), labels=True)
-        pixels = decoded.img
-        if decoded.alpha:
-            opaque = pixels[..., 3:]
-            pixels = opaque if not opaque.all() else pixels[..., :3]
-    else:
-        pixels = np.asarray(given)
-    if pixels.ndim == 3:
-        pixels = pixels.any(axis=2)
-    if pixels.shape != tuple(size):
-        raise ValueError(
-            f"{where} is of size {_size(pixels.shape)}, but {image} of {_size(size)} (height x "
-            "width): paint on the image at its own size."
-        )
-    return (pixels != 0).astype(np.uint8)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
