@@ -1,12 +1,15 @@
 """Strokes until a mask is exact, with a model that gives back what is painted."""
 
+import argparse
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from attnseg.apis import stroke_count
 from attnseg.apis.command import UsageError
+from attnseg.apis.experiment import build_config
 from attnseg.apis.refiner import MaskRefiner
 from attnseg.apis.stroke_count import (
     Curve,
@@ -100,6 +103,36 @@ def test_counts_on_the_test_set_of_a_config(files, demo_set, tmp_path):
     written = json.loads(out.read_text())
     assert written["summary"] == found and len(written["objects"]) == 3
     assert found["IoU after 4"][0] > found["IoU after 1"][0]
+
+
+def outside(config, demo_set, folder, keep):
+    """The demo set; all but the first ``keep`` objects lie beside their image."""
+    shutil.copytree(demo_set, folder)
+    dataset = build_config(config).test_dataloader.dataset
+    file = folder / dataset.ann_file
+    content = json.loads(file.read_text())
+    for ann in content["annotations"][keep:]:
+        ann["segmentation"] = [[9000, 9000, 9100, 9000, 9100, 9100]]
+    file.write_text(json.dumps(content))
+    return str(folder)
+
+
+def test_objects_without_a_pixel_are_left_out_and_counted(files, demo_set, tmp_path):
+    data = outside(files[0], demo_set, tmp_path / "some", keep=2)
+    found = count_strokes(*files, data=data, strokes=2)
+    assert found["objects"] == 2 and found["skipped"] > 0
+    assert f"{found['skipped']} more left out" in describe(found)
+    with pytest.raises(UsageError, match="none of its 3 objects has a pixel"):
+        data = outside(files[0], demo_set, tmp_path / "none", keep=0)
+        count_strokes(*files, data=data, strokes=2, objects=3)
+
+
+def test_the_device_is_chosen(files, demo_set):
+    parser = argparse.ArgumentParser()
+    stroke_count.add_arguments(parser)
+    arguments = parser.parse_args([str(files[0]), str(files[1]), "--device", "nowhere"])
+    with pytest.raises(UsageError, match="nowhere|device"):
+        count_strokes(**vars(arguments) | {"data": str(demo_set)})
 
 
 def test_wrong_numbers_are_named(files, demo_set):

@@ -118,8 +118,11 @@ def count_strokes(
     objects: int | None = None,
     out: str | Path | None = None,
     cfg_options: dict[str, Any] | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure NoC on the test set of a config.
+
+    Objects without a pixel (polygons outside their image) are left out and counted.
 
     Args:
         config: of mask refinement, as of :class:`MaskRefiner`.
@@ -129,26 +132,33 @@ def count_strokes(
         objects: so many objects, evenly spread; all if None.
         out: json file for the summary and the curves.
         cfg_options: dotted keys -> values.
+        device: as of :class:`MaskRefiner`.
 
     Returns:
-        See :func:`summarize`.
+        See :func:`summarize`; ``skipped`` is the number of objects without a pixel.
 
     Raises:
-        UsageError: for numbers below 1, or a config that cannot refine.
+        UsageError: for numbers below 1, a config that cannot refine, or where no object has a
+            pixel.
     """
     if strokes < 1 or (objects is not None and objects < 1):
         raise UsageError(f"strokes ({strokes}) and objects ({objects}) must be 1 or more.")
-    refiner = MaskRefiner(config, weights, cfg_options=cfg_options)
+    refiner = MaskRefiner(config, weights, device, cfg_options)
     dataset = _objects(build_config(config, data=data, cfg_options=cfg_options))
     total = len(dataset) if objects is None else min(objects, len(dataset))
-    curves = []
+    curves, skipped = [], 0
     for place in tqdm(np.linspace(0, len(dataset) - 1, total).round().astype(int), unit="object"):
         sample = dataset[int(place)]
         image = np.clip(np.rint(sample["img"]), 0, 255).astype(np.uint8)
         coarse, truth = (sample[key].astype(bool) for key in ("coarse_mask", "gt_mask"))
+        if not truth.any():
+            skipped += 1
+            continue
         ious = paint_object(refiner, image, coarse, truth, strokes, max(GOALS))
         curves.append(Curve(sample["img_id"], sample["ann_id"], ious))
-    found = summarize(curves, strokes)
+    if not curves:
+        raise UsageError(f"{dataset.ann_file}: none of its {total} objects has a pixel.")
+    found = summarize(curves, strokes) | {"skipped": skipped}
     if out is not None:
         record = {"config": str(Path(config).name), "weights": None, "summary": found}
         if weights is not None:
@@ -187,6 +197,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="data folder in place of the config's")
     parser.add_argument("--strokes", type=int, default=20, help="the most for each object")
     parser.add_argument("--objects", type=int, metavar="N", help="N objects, evenly spread")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--out", metavar="FILE.json", help="write the summary and all curves")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="config changes"
@@ -198,6 +209,8 @@ def describe(found: Mapping[str, Any]) -> str:
     lines = [
         f"{found['objects']} objects of {found['images']} images, at most {found['most']} strokes"
     ]
+    if found.get("skipped"):
+        lines.append(f"{found['skipped']} more left out: no pixel of them lies in their image")
     for name, value in found.items():
         if isinstance(value, list):
             lines.append(f"{name:<14}{value[0]:8.3f}  [{value[1]:.3f}, {value[2]:.3f}]")
