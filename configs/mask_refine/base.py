@@ -1,6 +1,7 @@
 # NeuralSegmentello: a U-Net over [coarse mask, gray, gradient] at the image's own size.
 # It stops when the validation loss has not fallen for 5 epochs. Published code draws new coarse
 # masks for each validation, so that its loss is noisy; here they stay the same.
+# For one GPU: of several, each would count the validation loss of its own share, and stop alone.
 _base_ = "../_base_/runtime/detection.py"
 
 seed = 42

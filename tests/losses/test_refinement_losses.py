@@ -58,6 +58,11 @@ def test_bce_and_dice_by_their_formulas() -> None:
     assert not torch.isclose(each, dice(p, target))
 
 
+def test_greatest_gradient_of_a_mask() -> None:
+    patterns = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 9).view(-1, 1, 3, 3)
+    assert sobel_magnitude(patterns)[..., 1, 1].max().square().item() == pytest.approx(20)
+
+
 def test_sobel_by_scipy() -> None:
     logits, target = case(2, 1, 6, 9)
 

@@ -37,7 +37,7 @@ def sobel_boundary(logits: Tensor, target: Tensor, valid: Tensor | None = None) 
         valid: (B, 1, H, W), bool, False in the padding; None if there is none.
 
     Returns:
-        Scalar, 0 to 32; 0 for a batch without valid pixels.
+        Scalar, 0 to 20; 0 for a batch without valid pixels.
 
     Raises:
         ValueError: if a shape differs.
