@@ -120,6 +120,43 @@ def test_no_object_is_said_with_what_to_do(coco_folder: Folder) -> None:
         build(Path("nowhere"))
 
 
+def outside(content: dict[str, Any]) -> None:
+    """Objects beside the second image (20 x 30), said to be large, and one that it cuts."""
+    boxes = ([300, 300, 9, 9], [30, 3, 9, 9], [3, -9, 9, 9], [0, 0, 0, 0])
+    content["annotations"] += [
+        box_object(number, 9, 5, box) | {"area": 5000.0} for number, box in enumerate(boxes, 20)
+    ]
+    content["annotations"].append(box_object(30, 9, 5, [-8, 18, 9, 9]) | {"area": 100.0})
+
+
+@pytest.mark.parametrize("objects", ["all", "largest"])
+def test_objects_beside_the_image_are_left_out_and_counted(
+    coco_folder: Folder, objects: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "attnseg.datasets.object_masks.print_log", lambda text, **_: said.append(text)
+    )
+    root = coco_folder(outside)
+    dataset = build(root, objects=objects)
+    assert ids(dataset) == ([1, 2, 30] if objects == "all" else [2, 30])
+    assert dataset[len(dataset) - 1]["gt_mask"].sum() == 2
+    (line,) = said
+    assert "4 objects" in line and "annotations.json" in line
+    said.clear()
+    build(coco_folder(), objects=objects)
+    assert not said
+
+
+def test_only_objects_beside_the_images_are_no_objects(coco_folder: Folder) -> None:
+    def move(content: dict[str, Any]) -> None:
+        for ann in content["annotations"]:
+            ann["bbox"][0] += 300
+
+    with pytest.raises(ValueError, match=r"0 of 2 images.*2 objects lie outside their image"):
+        build(coco_folder(move))
+
+
 def test_objects_without_ids_are_numbered(coco_folder: Folder) -> None:
     def drop(content: dict[str, Any]) -> None:
         for ann in content["annotations"]:

@@ -209,14 +209,60 @@ def test_other_coarse_masks_are_another_task(
     assert settings_of(samples[1:]) != first
 
 
-def test_nothing_to_compare_is_nan_and_not_an_error(evaluate: Evaluate) -> None:
+def test_nothing_to_compare_is_nan_and_not_an_error(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(RefinementMetric, "log", lambda self, text, *_: said.append(text))
     none = np.zeros((9, 11), dtype=bool)
-    values = evaluate(RefinementMetric(), ("thing",), [sample(1, 1, none, none, none)])
-    assert values["Acc"] == 1
-    assert np.isnan(values["IoU"]) and np.isnan(values["gain_HD95"])
-    some = ~none
-    two = [sample(1, 1, none, none, none), sample(1, 2, some, some, some)]
-    assert evaluate(RefinementMetric(), ("thing",), two)["IoU"] == 1
+    values = evaluate(RefinementMetric(), ("thing",), [sample(1, 1, ~none, none, none)])
+    assert len(values) == 18 and np.isnan(list(values.values())).all()
+    assert "1 of 1 objects" in said[0] and "no object to compare" in said[-1]
+
+
+def test_objects_without_truth_count_for_nothing(
+    evaluate: Evaluate, samples: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty truth is met by an empty coarse mask, and missed by any prediction."""
+    said: list[str] = []
+    monkeypatch.setattr(RefinementMetric, "log", lambda self, text, *_: said.append(text))
+    expected = evaluate(RefinementMetric(), ("thing",), samples)
+    assert not [text for text in said if "left out" in text]
+    none, some = np.zeros((47, 50), dtype=bool), np.ones((47, 50), dtype=bool)
+    empty = [sample(7, 10, some, none, none), sample(9, 11, none, some, none)]
+    metric = RefinementMetric()
+    assert evaluate(metric, ("thing",), [*empty, *samples, empty[0]]) == expected
+    assert metric.settings["objects"] == 4
+    (line,) = (text for text in said if "left out" in text)
+    assert "2 of 6 objects" in line
+    # Every object was evaluated: their number differs from the data set's by the repeated one.
+    assert any(
+        text.startswith("6 different images were evaluated, the data set says 7") for text in said
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes.flatmap(lambda size: nps.arrays(bool, (3, *size))), st.sampled_from([None, 0, 1, 2]))
+def test_gains_compare_the_same_objects(masks: np.ndarray, full: int | None) -> None:
+    """Each measure counts for prediction and coarse mask alike, or for neither."""
+    if full is not None:
+        masks[full] = True
+    metric = RefinementMetric()
+    metric.dataset_meta = {"classes": ("thing",)}
+    metric.process(None, [sample(1, 1, *masks)])
+    metric.compute_metrics(metric.results)
+    arrays = metric.table.arrays
+    assert (arrays["pred_defined"] == arrays["coarse_defined"]).all()
+    # Which ones follows from the truth alone, so runs compare the same objects too.
+    counted = [masks[2].any()] * 6
+    counted[2] = masks[2].any() and not masks[2].all()
+    assert (arrays["pred_defined"].sum(0) == counted).all()
+
+
+def test_the_main_values_stand_first(evaluate: Evaluate, samples: list[dict[str, Any]]) -> None:
+    keys = list(evaluate(RefinementMetric(), ("thing",), samples))
+    main = ["IoU", "BoundaryIoU", "HD95"]
+    assert keys[:9] == [*main, *(f"{part}_{key}" for part in ("gain", "coarse") for key in main)]
 
 
 @pytest.mark.parametrize("key", ["pred_mask", "coarse_mask", "gt_mask"])

@@ -1,10 +1,11 @@
 """Single objects of COCO-form files, for the refinement of masks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import path as osp
 from typing import Any
 
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from ..registry import DATASETS
 from .coco import _CocoForm
@@ -17,8 +18,9 @@ class ObjectMaskDataset(_CocoForm, BaseDataset):
     """One sample an object of a COCO-form json (polygons or RLE).
 
     A sample has ``img_id``, ``ann_id``, ``img_path``, ``height``, ``width``, ``class_name``,
-    ``area``, and the object itself in mmdet's form as the one entry of ``instances``. Images
-    without a usable object are left out.
+    ``area``, and the object itself in mmdet's form as the one entry of ``instances``. Objects
+    whose box lies beside the image, which have no pixel to learn from or to compare, are left out
+    and counted in the log; so are images without a usable object, uncounted.
 
     Args:
         objects: ``all``, or the ``largest`` by annotated area of each image, the first of equals,
@@ -60,6 +62,21 @@ class ObjectMaskDataset(_CocoForm, BaseDataset):
         self.objects, self.min_area, self.crowd = objects, min_area, crowd
         super().__init__(**kwargs)
 
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Read the images and their objects; logs how many lie beside their image.
+
+        Returns:
+            One dictionary an image, with its objects in ``instances``.
+        """
+        self._outside = 0
+        images = super().load_data_list()
+        if self._outside:
+            print_log(
+                f"'{self.ann_file}': {_counted(self._outside)} outside their image: left out.",
+                logger="current",
+            )
+        return images
+
     def parse_data_info(self, raw_data_info: Mapping[str, Any]) -> dict[str, Any]:
         """Turn one image and its objects into one dictionary.
 
@@ -74,6 +91,9 @@ class ObjectMaskDataset(_CocoForm, BaseDataset):
             and (self.crowd or not ann.get("iscrowd"))
             and ann["area"] >= self.min_area
         ]
+        inside = [ann for ann in chosen if _overlaps(ann["bbox"], image)]
+        self._outside += len(chosen) - len(inside)
+        chosen = inside
         if self.objects == "largest" and chosen:
             chosen = [max(chosen, key=lambda ann: ann["area"])]
         return {
@@ -112,8 +132,9 @@ class ObjectMaskDataset(_CocoForm, BaseDataset):
             raise ValueError(
                 f"0 of {len(found)} images of '{self.ann_file}' have an object of the classes "
                 f"{self.metainfo['classes']} with an area of min_area={self.min_area} or more"
-                f"{'' if self.crowd else ' that is no crowd (crowd=False)'}: lower min_area, or "
-                "correct ann_file."
+                f"{'' if self.crowd else ' that is no crowd (crowd=False)'}"
+                f"{f', and {_counted(self._outside)} outside their image' * bool(self._outside)}: "
+                "lower min_area, or correct ann_file."
             )
         return [
             {
@@ -126,3 +147,13 @@ class ObjectMaskDataset(_CocoForm, BaseDataset):
             for image in super().filter_data()
             for instance in image["instances"]
         ]
+
+
+def _overlaps(box: Sequence[float], image: Mapping[str, Any]) -> bool:
+    """Whether a box x, y, width, height reaches into its image."""
+    x, y, width, height = box
+    return x < image["width"] and y < image["height"] and x + width > 0 and y + height > 0
+
+
+def _counted(objects: int) -> str:
+    return f"{objects} object{' lies' if objects == 1 else 's lie'}"

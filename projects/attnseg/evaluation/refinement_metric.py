@@ -36,9 +36,12 @@ class RefinementMetric(PerImageMetric):
     are what the published code of NeuralSegmentello calls Boundary IoU and Hausdorff distance, see
     `attnseg.evaluation.functional.refinement`. HD95 is between contours. Distances are in pixels.
 
-    Where one of two masks is empty, overlaps are 0 and distances the image's diagonal. Where both
-    are, the object counts for Acc alone. Intervals come from resampling images with all their
-    objects, since objects of one image are not independent.
+    Prediction and coarse mask are compared on the same objects, which the truth alone decides.
+    Where it has no pixel, as with a polygon outside the image, the object counts for nothing; a
+    warning counts them. Where it fills the image it has no contour, and the object counts for all
+    but ContourIoU. Of an empty prediction or coarse mask the overlaps are 0 and the distances the
+    image's diagonal. Intervals come from resampling images with all their objects, since objects
+    of one image are not independent.
 
     Other objects or coarse masks make another task: the settings hold their number and a digest
     of what the coarse masks score, so that results on different ones are not ranked together.
@@ -74,13 +77,25 @@ class RefinementMetric(PerImageMetric):
         """Reduce each object to six values of its prediction and of its coarse mask."""
         for sample in data_samples:
             pred, coarse, truth = (_mask(sample, key) for key in _MASKS)
-            stats = _ObjectScores(
-                *(mask_scores(mask, truth, self.fraction) for mask in (pred, coarse))
-            )
+            stats = self._scores(pred, coarse, truth) if truth.any() else None
             self.results.append(ImageEntry((image_key(sample), _object_key(sample)), stats))
+
+    def _scores(self, pred: np.ndarray, coarse: np.ndarray, truth: np.ndarray) -> _ObjectScores:
+        scores = (mask_scores(mask, truth, self.fraction) for mask in (pred, coarse))
+        if truth.all():
+            # Else it would count or not by whether the mask beside it fills the image too.
+            scores = (found._replace(contour_iou=float("nan")) for found in scores)
+        return _ObjectScores(*scores)
 
     def summarize(self, entries: Sequence[ImageEntry]) -> dict[str, float]:
         """Compute the metrics from unique, sorted objects; sets `table`, whose rows are images."""
+        total, entries = len(entries), [entry for entry in entries if entry.stats is not None]
+        if len(entries) < total:
+            self.log(
+                f"{total - len(entries)} of {total} objects are left out: their true mask has no "
+                "pixel in the image.",
+                logging.WARNING,
+            )
         # Ratios of counts, which are the same on every machine.
         inputs = [(entry.key, *entry.stats.coarse[:3]) for entry in entries]
         digest = hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
