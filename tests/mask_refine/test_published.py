@@ -170,6 +170,34 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_files_cut_anywhere_are_damaged(tmp_path: Path) -> None:
+    data = checkpoint(tmp_path / "tiny16-32.ckpt", random_weights(TINY)).read_bytes()
+    cut = tmp_path / "tiny16-32_cut.ckpt"
+    for length in (0, 1, 4, 100, 5000, 20000, 70000, len(data) // 2, len(data) - 1):
+        cut.write_bytes(data[:length])
+        with pytest.raises(InputError, match="cut.ckpt: is damaged.*fetch the published file"):
+            read_published(cut)
+
+
+def test_other_kinds_of_files_are_told_apart(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "tiny16-32.ckpt", random_weights(TINY))
+    convert_file(source, tmp_path / "out.safetensors")
+    (tmp_path / "out.safetensors").rename(tmp_path / "renamed.ckpt")
+    with pytest.raises(InputError, match="renamed.ckpt: is a safetensors file.*converted already"):
+        read_published(tmp_path / "renamed.ckpt")
+    with pytest.raises(InputError, match="is a folder.*the checkpoint"):
+        read_published(tmp_path)
+    for names, words in (
+        (["conv1"], "'conv1' is no weight of the published network; expected"),
+        (["conv1", "downs.0.x"], "network; expected"),
+        (["conv1", "fc"], "network, nor is 1 other of 2; expected"),
+        (["conv1", "fc", "bn"], "network, nor are 2 others of 3; expected"),
+    ):
+        other = checkpoint(tmp_path / "other.ckpt", dict.fromkeys(names, torch.zeros(1)))
+        with pytest.raises(InputError, match=words):
+            read_published(other)
+
+
 def test_tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

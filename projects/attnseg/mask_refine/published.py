@@ -6,7 +6,6 @@ mask is added to the logit (``res``) or not (``tiny``) stands in the name of the
 folder alone.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,15 +91,22 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        InputError: It is no checkpoint, damaged, holds other objects than tensors, or weights of
-            another network.
+        PermissionError: It must not be read.
+        InputError: It is a folder, converted already, no checkpoint, damaged, holds other objects
+            than tensors, or weights of another network.
     """
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; give the checkpoint (.ckpt) in it")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; give a published checkpoint (.ckpt)")
+    if _is_safetensors(path):
+        raise InputError(
+            f"{path}: is a safetensors file, so it is converted already; published checkpoints "
+            "are of Lightning (.ckpt)"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged pickle can fail in any of its opcodes.
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except Exception as error:  # a damaged pickle or archive can fail anywhere
         raise InputError(f"{path}: {_reason(error)}") from error
     weights = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if not isinstance(weights, Mapping) or not weights:
@@ -109,10 +115,11 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
         )
     foreign = [k for k, v in weights.items() if not (isinstance(v, Tensor) and _is_known(k))]
     if foreign:
+        more = len(foreign) - 1
+        others = f", nor {'is 1 other' if more == 1 else f'are {more} others'} of {len(weights)}"
         raise InputError(
-            f"{path}: '{foreign[0]}' is no weight of the published network, nor are "
-            f"{len(foreign) - 1} others of {len(weights)}; expected 'model.downs.0.conv.0.weight' "
-            "and so on"
+            f"{path}: '{foreign[0]}' is no weight of the published network{others * bool(more)}; "
+            "expected 'model.downs.0.conv.0.weight' and so on"
         )
     return {key.removeprefix("model."): value for key, value in weights.items()}
 
@@ -224,6 +231,12 @@ def convert_file(
     tensors = {f"network.{key}": value for key, value in converted.items()}
     create_bytes(target, save(tensors, metadata))
     return architecture
+
+
+def _is_safetensors(path: str | Path) -> bool:
+    """Whether a file begins with the length of a header and its JSON."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _is_known(key: str) -> bool:
