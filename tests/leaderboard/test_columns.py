@@ -8,6 +8,7 @@ import pytest
 from attnseg.apis.command import UsageError
 from attnseg.apis.leaderboard import run_collect, run_page
 from attnseg.leaderboard.columns import default_keys, lower_is_better, with_prefix
+from attnseg.leaderboard.compare import compare
 from attnseg.leaderboard.groups import build_tables
 from attnseg.leaderboard.records import load_records, read_record
 from attnseg.leaderboard.text import to_markdown
@@ -100,7 +101,8 @@ def test_the_page_groups_classes_also_of_unknown_prefixes(
     write_run(tmp_path / "a", content)
     run_page([str(tmp_path)], str(tmp_path / "page.html"))
     text = (tmp_path / "page.html").read_text()
-    assert f'"key":"{prefix}IoU","lower":false,"percent":true,"classes":["road","sky"]' in text
+    assert f'"key":"{prefix}IoU","lower":false,"percent":true,' in text
+    assert '"classes":["road","sky"]' in text
 
 
 def test_each_evaluator_shows_its_first_metrics_in_its_order(tmp_path: Path) -> None:
@@ -109,6 +111,28 @@ def test_each_evaluator_shows_its_first_metrics_in_its_order(tmp_path: Path) -> 
     evaluators = [{"type": "A", "prefix": "a"}, {"type": "B", "prefix": "b"}]
     read = read_record(write_run(tmp_path, record("a", metrics, evaluators=evaluators)))
     assert default_keys(read) == ["a/w", "a/x", "a/y", "b/w", "b/x", "b/y"]
+
+
+def test_what_the_input_has_wins_nothing_and_losses_are_no_distances(tmp_path: Path) -> None:
+    names = ["IoU", "coarse_IoU", "HD95", "coarse_HD95", "loss_bce", "gain_HD95"]
+    for run, value in (("a", 0.25), ("b", 0.5)):
+        metrics = {f"refine/{name}": {"value": value} for name in names}
+        evaluators = [{"type": "attnseg.RefinementMetric", "prefix": "refine", "settings": {}}]
+        write_run(tmp_path / run, record(run, metrics, evaluators=evaluators))
+    records, _ = load_records([tmp_path])
+    (table,) = build_tables(records, metrics=names)
+    text = to_markdown([table])
+    assert "refine/IoU ↑ | refine/coarse_IoU | refine/HD95 ↓ | refine/coarse_HD95 |" in text
+    assert "| **50.00** | 50.00 | 0.50 | 0.50 | 0.50 | **0.50** |" in text
+    assert "| 25.00 | 25.00 | **0.25** | 0.25 | **0.25** | 0.25 |" in text
+    assert "refine/HD95, refine/coarse_HD95, refine/gain_HD95 in pixels, rounded." in text
+    assert "refine/loss_bce as reported, rounded." in text
+    lines = compare(*records).lines
+    assert [line.column.key for line in lines] == [
+        f"refine/{name}" for name in names if not name.startswith("coarse_")
+    ]
+    lines = compare(*records, metrics=["coarse_IoU"]).lines
+    assert [line.column.key for line in lines] == ["refine/coarse_IoU"]
 
 
 def test_unknown_metrics_are_named(tmp_path: Path) -> None:

@@ -9,12 +9,11 @@ from attnseg.leaderboard.records import Record
 from attnseg.leaderboard.runs import evaluator_of
 
 _SHOWN, _PER_EVALUATOR = 6, 3
-_LOWER = re.compile(
-    r"(hausdorff|hd\d*|distance|dist|as[sd]?d|msd|loss|error|err|mae|mse|rmse|ece|nll|brier"
-    r"|abs_rel|sq_rel|silog|log10)",
-    re.IGNORECASE,
+_DISTANCE = re.compile(r"hausdorff|hd\d*|distance|dist|as[sd]?d|msd", re.IGNORECASE)
+_ERROR = re.compile(
+    r"loss|error|err|mae|mse|rmse|ece|nll|brier|abs_rel|sq_rel|silog|log10", re.IGNORECASE
 )
-_GAIN = "gain_"
+_GAIN, _INPUT = "gain_", "coarse_"
 _PERCENT_TYPES = ("IoUMetric", "CocoPanopticMetric")
 
 
@@ -26,11 +25,15 @@ class Column:
         key: Full key, with the evaluator's prefix.
         lower: Whether lower values are better.
         percent: Whether the values are fractions, shown in percent.
+        ranked: Whether a run can win here; not in what its input has (``coarse_IoU``).
+        pixels: Whether the values are distances.
     """
 
     key: str
     lower: bool
     percent: bool
+    ranked: bool = True
+    pixels: bool = False
 
     def better(self, a: float, b: float) -> bool:
         """Whether a is better than b."""
@@ -69,12 +72,12 @@ def lower_is_better(key: str, prefixes: Collection[str | None] = ()) -> bool:
     (``gain_HD95``: by how much a value is better) higher is better whatever it is a gain of.
     """
     name = split_prefix(key, prefixes)[1].partition("/")[0]
-    return not name.startswith(_GAIN) and _is_distance(name)
+    return not name.startswith(_GAIN) and (_has(_DISTANCE, name) or _has(_ERROR, name))
 
 
-def _is_distance(name: str) -> bool:
-    words = re.split(r"[_\-\s.@]+|(?<=[a-z])(?=[A-Z])", name)
-    return any(_LOWER.fullmatch(word) for word in (name, *words))
+def _has(words: re.Pattern[str], name: str) -> bool:
+    parts = re.split(r"[_\-\s.@]+|(?<=[a-z])(?=[A-Z])", name)
+    return any(words.fullmatch(part) for part in (name, *parts))
 
 
 def is_main(key: str, prefixes: Collection[str | None]) -> bool:
@@ -112,8 +115,10 @@ def make_column(key: str, records: Sequence[Record]) -> Column:
     lower = lower_is_better(key, prefixes)
     name = split_prefix(key, prefixes)[1].partition("/")[0]
     least = -1 if name.startswith(_GAIN) else 0
-    fraction = not (_is_distance(name) or foreign) and all(least <= v <= 1 for v in known)
-    return Column(key, lower, fraction)
+    pixels = _has(_DISTANCE, name)
+    fraction = not (pixels or _has(_ERROR, name) or foreign)
+    fraction = fraction and all(least <= v <= 1 for v in known)
+    return Column(key, lower, fraction, not name.startswith(_INPUT), pixels)
 
 
 def with_prefix(key: str, metrics: Iterable[str]) -> str:

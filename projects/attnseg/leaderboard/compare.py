@@ -137,6 +137,9 @@ def compare(
         )
         for key in keys
     ]
+    if not metrics:
+        # What the runs were given says nothing about them.
+        lines = [line for line in lines if line.column.ranked] or lines
     level = {**_DRAWS, **given}["level"] if paired else None
     differs = describe_differences(comparison_key(a), comparison_key(b))
     return Comparison(a, b, lines, images, level, differs)

@@ -113,9 +113,9 @@ def _grid(table: Table) -> Grid:
     costs = [cost for cost in _COSTS if any(row.cost(cost[1]) is not None for row in table.rows)]
     seeds = any(run.seed is not None for run in table.runs)
     headers = ["#", "Run", *(["Seeds"] if seeds else [])]
-    headers += [f"{c.key} {'↓' if c.lower else '↑'}" for c in table.columns]
+    headers += [f"{c.key} {'↓' if c.lower else '↑'}" if c.ranked else c.key for c in table.columns]
     headers += [cost[0] for cost in costs]
-    best = [_best(table, column) for column in table.columns]
+    best = [_best(table, column) if column.ranked else math.nan for column in table.columns]
     rows = []
     for row in table.rows:
         cells = [Cell(str(row.rank or "")), Cell(row.name)]
@@ -143,13 +143,16 @@ def _best(table: Table, column: Column) -> float:
 
 def _legend(table: Table) -> list[str]:
     percent = [column.key for column in table.columns if column.percent]
-    raw = [column.key for column in table.columns if not column.percent]
+    pixels = [column.key for column in table.columns if column.pixels]
+    raw = [c.key for c in table.columns if not (c.percent or c.pixels)]
     lines = []
     if percent:
-        which = "All metrics" if not raw else ", ".join(percent)
+        which = "All metrics" if len(percent) == len(table.columns) else ", ".join(percent)
         lines.append(f"{which} in percent, rounded; CSV and JSON hold unrounded fractions.")
+    if pixels:
+        lines.append(f"{', '.join(pixels)} in pixels, rounded.")
     if raw:
-        lines.append(f"{', '.join(raw)} as reported (distances in pixels), rounded.")
+        lines.append(f"{', '.join(raw)} as reported, rounded.")
     level = f"{table.level * 100:g} % " if table.level else ""
     if any(len(row.runs) == 1 for row in table.rows):
         lines.append(f"Single runs: value [{level}interval over images].")

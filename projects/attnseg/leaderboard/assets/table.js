@@ -66,7 +66,7 @@ function drawTable(index) {
   const rows = sorted(all.filter(matches), columns, sort);
   const best = Object.fromEntries(table.columns.map((column) => {
     const values = all.map((row) => metric(row, column.key)?.value).filter(known);
-    return [column.key, values.length ? Math[column.lower ? "min" : "max"](...values) : null];
+    return [column.key, column.ranked && values.length ? Math[column.lower ? "min" : "max"](...values) : null];
   }));
   const ranges = Object.fromEntries(table.columns.map((c) => [c.key, rangeOf(all, c)]));
   const head = el("tr", {}, el("th", { scope: "col", class: "pick" },
