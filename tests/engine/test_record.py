@@ -14,7 +14,7 @@ from attnseg import _atomic
 from attnseg.engine import provenance, run_record
 from attnseg.engine.hooks import record as record_module
 from attnseg.file_hash import file_hash
-from attnseg.per_image import read_tables
+from attnseg.per_image import ImageRef, PerImageTable, read_tables
 from tests.engine.recorded import HOOK, MACS, PARAMS, Own, make_runner, records_in
 
 SCHEMA = {
@@ -133,6 +133,21 @@ def test_statistics_lie_beside_the_result_and_beside_the_record(tmp_path: Path) 
     make_runner(tmp_path, evaluator={"type": "Foreign"}).test()
     assert not (tmp_path / "per_image.npz").exists()
     assert len(read_tables(folder / "per_image.npz")["own"].images) == 8
+
+
+def test_objects_of_one_image_are_one_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(self: Own, results: list) -> dict[str, float]:
+        # Five images of two objects each.
+        images = tuple(ImageRef(i, "") for i in range(len(results) // 2))
+        self.table = PerImageTable("Own", "own", self.settings, ("a",), images)
+        return {"third": 1.0}
+
+    monkeypatch.setattr(Own, "compute_metrics", compute)
+    make_runner(tmp_path).test()
+    (record,) = records_in(tmp_path)
+    assert record["data"]["images"] == 5
 
 
 def test_a_second_run_in_the_same_second_keeps_the_first_record(tmp_path: Path) -> None:

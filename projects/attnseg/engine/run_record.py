@@ -108,7 +108,7 @@ def compose(runner: Runner, seen: Observed, resamples: int, level: float) -> dic
         },
         "checkpoint": _checkpoint(runner, seen),
         "git": attempt("git revision", git_state, file, attnseg.__file__),
-        "data": attempt("data set", _data, seen.loop),
+        "data": attempt("data set", _data, seen.loop, metrics),
         "evaluators": attempt("evaluators", describe_evaluators, metrics, evaluator),
         "metrics": values,
         "intervals": how,
@@ -146,8 +146,16 @@ def _text(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
 
 
-def _data(loop: Any) -> dict[str, Any] | None:
-    return describe_data(loop.dataloader.dataset) if loop is not None else None
+def _data(loop: Any, metrics: list[Any]) -> dict[str, Any] | None:
+    if loop is None:
+        return None
+    found = describe_data(loop.dataloader.dataset)
+    tables = [table for metric in metrics if (table := getattr(metric, "table", None))]
+    images = {image for table in tables for image in table.images}
+    if images:
+        # A data set of single objects has fewer images than samples.
+        found["images"] = min(found["images"], len(images))
+    return found
 
 
 def _cost(runner: Runner, seen: Observed) -> dict[str, Any]:
