@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 from pycocotools import mask as rle_tools
 
+from attnseg.apis.refine_page import drawing as drawing_module
 from attnseg.apis.refine_page.drawing import Drawing, open_drawing, paint_stroke
 
 SIZE = (40, 60)
@@ -178,11 +179,57 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
     (tmp_path / "b.jpg").write_bytes(b"")
     for name in ("a.png", "b.jpg"):
-        with pytest.raises(ValueError, match=f"'{name}' cannot be read as an image"):
+        with pytest.raises(ValueError, match=f"^'{name}' cannot be decoded: it is"):
             open_drawing(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         open_drawing(tmp_path / "none.png")
-    # A header alone, of 60000 x 60000 pixels.
-    Image.new("1", (60000, 4000)).save(tmp_path / "huge.png")
-    with pytest.raises(ValueError, match="'huge.png' has too many pixels"):
-        open_drawing(tmp_path / "huge.png")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_headers_tell_of_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pillow refuses more than 178956970.
+    for name, size in (("huge.png", (60000, 4000)), ("between.png", (44200, 4000))):
+        Image.new("1", size).save(tmp_path / name)
+        with pytest.raises(ValueError, match=f"'{name}' has too many .*more than 175 million"):
+            open_drawing(tmp_path / name)
+    # Pillow cannot read these at all; each plane alone is small enough.
+    monkeypatch.setattr(drawing_module, "MAX_PIXELS", 5000)
+    planes = np.zeros((5, 40, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", planes, imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(ValueError, match=r"'stack.tif' has too many"):
+        open_drawing(tmp_path / "stack.tif")
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((40, 30, 3), np.uint16), photometric="rgb")
+    assert open_drawing(tmp_path / "rgb.tif").size == (40, 30)
+
+
+def test_stacks_are_opened_where_the_file_says_so(tmp_path: Path) -> None:
+    planes = np.zeros((5, 40, 30), np.uint8)
+    planes[2, 7] = 200
+    tifffile.imwrite(tmp_path / "stack.tif", planes, imagej=True, metadata={"axes": "ZYX"})
+    np.testing.assert_array_equal(open_drawing(tmp_path / "stack.tif").image[..., 0], planes[2])
+    tifffile.imwrite(tmp_path / "mute.tif", planes.astype(np.uint16), photometric="minisblack")
+    with pytest.raises(ValueError, match="^'mute.tif' has 5 channels: .*axes ZYX"):
+        open_drawing(tmp_path / "mute.tif")
+
+
+def test_many_strokes_do_not_fill_the_memory(model: Model, monkeypatch) -> None:
+    monkeypatch.setattr(drawing_module, "MAX_STEPS", 3)
+    large = Drawing(np.zeros((1000, 1600, 3), np.uint8), (1000, 1600), "horse")
+    for row in range(100, 600, 100):
+        large = large.painted(model, [[100, row], [900, row]], 20, erase=False)
+    assert len(large.steps) == 3
+    assert sum(len(part) for part in vars(large.steps[-1]).values()) < 20_000
+    left = large.undone().undone()
+    assert left.mask[300].any() and not left.mask[400].any()
+    with pytest.raises(ValueError, match="Only the last 3 strokes can be undone"):
+        left.undone()
+    # From a clean image on, all is known again.
+    begun = left.cleared().painted(model, [[100, 100]], 20, erase=False)
+    assert begun.undone().mask is None
+
+
+def test_each_opening_has_a_key_of_its_own(tmp_path: Path, model: Model) -> None:
+    Image.new("L", (40, 30)).save(tmp_path / "a.png")
+    first, second = (open_drawing(tmp_path / "a.png") for _ in range(2))
+    assert first.key != second.key
+    assert first.painted(model, [[9, 9]], 5, erase=False).key == first.key

@@ -199,10 +199,93 @@ def test_quick_strokes_are_all_obeyed(tab: Tab, picture: Path, tmp_path: Path) -
     ]
 
 
+def hold_first(tab: Tab) -> list[Any]:
+    """Keep back the first request to the model from here on; the others go through."""
+    held: list[Any] = []
+    tab.page.route(
+        "**/queue/join*", lambda route: route.continue_() if held else held.append(route)
+    )
+    return held
+
+
+def test_a_stroke_belongs_to_the_image_it_was_painted_on(tab: Tab, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Image.new("RGB", (300, 200)).save(tmp_path / f"{name}.png")
+    tab.open(tmp_path / "one.png")
+    tab.wait("pixels")
+    held = hold_first(tab)
+    tab.stroke((0.3, 0.5), (0.7, 0.5))
+    tab.wait("Refining")
+    tab.open(tmp_path / "two.png")
+    tab.wait("pixels")
+    held[0].continue_()
+    tab.wait("meant for the image before, and was left out")
+    assert not tab.overlay()
+    tab.stroke((0.5, 0.5))
+    tab.share()
+    assert tab.page.locator(".undo").is_enabled()
+
+
+def test_a_lost_request_does_not_lock_the_page(tab: Tab, picture: Path) -> None:
+    tab.open(picture)
+    tab.wait("pixels")
+    hold_first(tab)
+    tab.stroke((0.3, 0.5), (0.7, 0.5))
+    tab.wait("Refining")
+    tab.stroke((0.5, 0.3), (0.5, 0.7))
+    tab.share()
+    tab.page.wait_for_function("!document.querySelector('.undo').disabled")
+
+
+def test_opening_is_announced(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("no image")
+    for _ in range(2):
+        held = hold_first(tab)
+        tab.open(tmp_path / "letter.txt")
+        tab.wait("Opening letter.txt")
+        tab.page.wait_for_timeout(300)
+        held[0].continue_()
+        tab.wait("'letter.txt' cannot be decoded")
+        tab.page.unroute_all()
+
+
+def test_unsaved_work_is_not_left_without_a_question(tab: Tab, picture: Path) -> None:
+    asked: list[str] = []
+    tab.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    tab.open(picture)
+    tab.wait("pixels")
+    tab.page.reload()
+    assert asked == []
+    tab.open(picture)
+    tab.wait("pixels")
+    tab.stroke((0.5, 0.5))
+    tab.share()
+    tab.page.reload()
+    assert asked == ["beforeunload"]
+
+
+def test_uploads_go_with_the_program(
+    tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attnseg.apis.refine_page.page import build_page, launch_page
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    Image.new("RGB", (300, 200)).save(tmp_path / "one.png")
+    page = build_page(lambda *_: None)
+    context = browser.new_context()
+    tab = Tab(context.new_page(), launch_page(page, block=False))
+    tab.open(tmp_path / "one.png")
+    tab.wait("pixels")
+    assert list(tmp_path.glob("uploads/**/one.png"))
+    context.close()
+    page.close(verbose=False)
+    assert not list(tmp_path.glob("uploads/**/one.png"))
+
+
 def test_what_goes_wrong_is_said(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("no image")
     tab.open(tmp_path / "letter.txt")
-    tab.wait("'letter.txt' cannot be read as an image")
+    tab.wait("'letter.txt' cannot be decoded")
     assert tab.page.locator(".status").get_attribute("data-kind") == "error"
     Image.new("RGB", (100, 300)).save(tmp_path / "slim.png")
     tab.open(tmp_path / "slim.png")
@@ -218,7 +301,7 @@ def test_what_goes_wrong_is_said(tab: Tab, tmp_path: Path) -> None:
     tab.stroke((0.5, 0.5))
     tab.share()
     tab.open(tmp_path / "letter.txt")
-    tab.wait("cannot be read")
+    tab.wait("cannot be decoded")
     assert tab.overlay(), "the work so far is kept"
     Image.new("RGB", (1600, 800)).save(tmp_path / "large.png")
     tab.open(tmp_path / "large.png")

@@ -2,18 +2,24 @@
 
 import io
 import json
+import math
+import secrets
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as rle_tools
 
+from attnseg.apis.refine_inputs import fault_of
 from attnseg.datasets import LoadImage
+from attnseg.datasets.transforms.decode import is_tiff
 
 Mask = NDArray[np.bool_]
 Refine = Callable[..., Mask]
@@ -21,13 +27,16 @@ Refine = Callable[..., Mask]
 MAX_SIDE = 2048
 """Longest side in pixels that is worked on, unless the page is told otherwise."""
 
-MAX_PIXELS = 200_000_000
-"""Images of more pixels are not opened."""
+MAX_PIXELS = 175_000_000
+"""Files of more pixels, all planes together, are not opened; a little below Pillow's own limit."""
+
+MAX_STEPS = 200
+"""So many strokes can be undone."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What there is after a stroke: masks (H, W), packed to bits.
+    """What there is after a stroke: masks (H, W), packed to bits and compressed.
 
     Attributes:
         mask: what the model made of it.
@@ -48,13 +57,17 @@ class Drawing:
         image: (H, W, 3) uint8 in BGR, at the size that is worked on.
         size: height and width of the file.
         name: stem of the file.
-        steps: one for each stroke.
+        steps: one for each stroke, the last `MAX_STEPS` of them.
+        forgotten: whether there were more.
+        key: tells it from what else was opened, be it the same file.
     """
 
     image: NDArray[np.uint8]
     size: tuple[int, int]
     name: str
     steps: tuple[Step, ...] = ()
+    forgotten: bool = False
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def mask(self) -> Mask | None:
@@ -104,26 +117,34 @@ class Drawing:
                 "The model finds no object under this stroke; nothing was changed. Cover more of "
                 "the object, or take a larger brush."
             )
-        step = Step(*(np.packbits(part).tobytes() for part in (after, add, remove)))
-        return replace(self, steps=(*self.steps, step))
+        step = Step(
+            *(zlib.compress(np.packbits(part).tobytes(), 1) for part in (after, add, remove))
+        )
+        steps = (*self.steps, step)
+        forgotten = self.forgotten or len(steps) > MAX_STEPS
+        return replace(self, steps=steps[-MAX_STEPS:], forgotten=forgotten)
 
     def undone(self) -> "Drawing":
         """Without the last stroke.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is none, or none more is known.
         """
         if not self.steps:
             raise ValueError("There is no stroke to undo.")
+        if self.forgotten and len(self.steps) == 1:
+            raise ValueError(
+                f"Only the last {MAX_STEPS} strokes can be undone. Clear takes back all of them."
+            )
         return replace(self, steps=self.steps[:-1])
 
     def cleared(self) -> "Drawing":
         """Without any stroke."""
-        return replace(self, steps=())
+        return replace(self, steps=(), forgotten=False)
 
     def _unpacked(self, bits: bytes) -> Mask:
         height, width = self.image.shape[:2]
-        pixels = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
+        pixels = np.unpackbits(np.frombuffer(zlib.decompress(bits), np.uint8), count=height * width)
         return pixels.reshape(height, width).astype(bool)
 
     def full_mask(self) -> NDArray[np.uint8]:
@@ -178,10 +199,7 @@ def open_drawing(path: str | Path, max_side: int = MAX_SIDE) -> Drawing:
     try:
         loaded: dict[str, Any] = LoadImage(stack="middle")({"img_path": str(path)})
     except ValueError as error:
-        raise ValueError(
-            f"'{path.name}' cannot be read as an image: a PNG, JPEG, BMP or TIFF file that is "
-            "whole is needed."
-        ) from error
+        raise ValueError(fault_of(error, path, f"'{path.name}'")) from error
     image = np.rint(loaded["img"]).astype(np.uint8)
     size = (image.shape[0], image.shape[1])
     scale = max_side / max(size)
@@ -193,14 +211,25 @@ def open_drawing(path: str | Path, max_side: int = MAX_SIDE) -> Drawing:
 
 def _check_pixels(path: Path) -> None:
     """Look at the header alone: a file of a few bytes may hold gigabytes of pixels."""
+    with path.open("rb") as file:
+        start = file.read(4)
     try:
-        with Image.open(path) as header:
-            width, height = header.size
+        if is_tiff(start):
+            # Pillow knows neither many channels nor stacks, of which all planes are read.
+            with tifffile.TiffFile(path) as tiff:
+                series = tiff.series[0]
+                count = math.prod(series.shape) // (series.keyframe.samplesperpixel or 1)
+        else:
+            with Image.open(path) as header:
+                count = math.prod(header.size)
     except Image.DecompressionBombError:
-        width = height = 1 << 20
-    except OSError:
-        return
-    if width * height > MAX_PIXELS:
+        count = MAX_PIXELS + 1
+    except Exception as error:  # tifffile fails at damaged bytes in many ways.
+        state = "it is empty" if not start else "it is damaged, or no image of a kind known here"
+        raise ValueError(
+            f"'{path.name}' cannot be decoded: {state} (PNG, JPEG, BMP, TIFF)."
+        ) from error
+    if count > MAX_PIXELS:
         raise ValueError(
             f"'{path.name}' has too many pixels to be opened here (more than "
             f"{MAX_PIXELS // 1_000_000} million): reduce it, or cut out the part with the object."

@@ -4,7 +4,7 @@ import base64
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ _ASSETS = Path(__file__).parent / "assets"
 _VIEW_SIDE = 1600
 _OVERLAY_SIDE = 1200
 _BLUE = (37, 99, 235)
+_KEPT = 3600
 _LAYOUT = (
     "footer {display: none !important} "
     ".gradio-container {max-width: 1000px !important; margin: 0 auto !important}"
@@ -59,7 +60,7 @@ def build_page(refine: Refine, max_side: int = MAX_SIDE) -> gr.Blocks:
 
         def act(old: Drawing | None) -> Result:
             start = time.perf_counter()
-            new = _need(old).painted(
+            new = _need(old, data).painted(
                 refine, data["points"], float(data["radius"]), bool(data["erase"])
             )
             spent = time.perf_counter() - start
@@ -67,30 +68,39 @@ def build_page(refine: Refine, max_side: int = MAX_SIDE) -> gr.Blocks:
             text = f"Refined in {spent:.2f} s. The mask covers {share:.1f} % of the image."
             return new, {"status": text}
 
-        state, answer = _answer(act, drawing)
-        return state, answer | {"stroke": True}
+        return _answer(act, drawing, data)
 
-    def undone(drawing: Drawing | None) -> Result:
+    def undone(drawing: Drawing | None, event: gr.EventData) -> Result:
+        data = event._data
+
         def act(old: Drawing | None) -> Result:
-            new = _need(old).undone()
+            new = _need(old, data).undone()
             left = len(new.steps)
             return new, {"status": f"Stroke undone; {left} {'is' if left == 1 else 'are'} left."}
 
-        return _answer(act, drawing)
+        return _answer(act, drawing, data)
 
-    def cleared(drawing: Drawing | None) -> Result:
-        return _answer(lambda old: (_need(old).cleared(), {"status": "Cleared."}), drawing)
-
-    def saved(drawing: Drawing | None, event: gr.EventData) -> Result:
-        form = event._data["form"]
+    def cleared(drawing: Drawing | None, event: gr.EventData) -> Result:
+        data = event._data
 
         def act(old: Drawing | None) -> Result:
-            file = _file(_need(old), form)
+            return _need(old, data).cleared(), {"status": "Cleared."}
+
+        return _answer(act, drawing, data)
+
+    def saved(drawing: Drawing | None, event: gr.EventData) -> Result:
+        data = event._data
+
+        def act(old: Drawing | None) -> Result:
+            file = _file(_need(old, data), data["form"])
             return old, {"file": file, "status": f"{file['name']} goes to your downloads."}
 
-        return _answer(act, drawing)
+        return _answer(act, drawing, data)
 
-    with gr.Blocks(title="Mask refinement", analytics_enabled=False) as page:
+    # Uploads are deleted after an hour, and when the program ends.
+    with gr.Blocks(
+        title="Mask refinement", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)
+    ) as page:
         gr.Markdown(
             "## From a brush stroke to an exact mask\n"
             "Paint roughly over one object. Then correct the mask: paint what is missing, erase "
@@ -161,7 +171,11 @@ def launch_page(page: gr.Blocks, port: int | None = None, block: bool = True) ->
     return address
 
 
-def _answer(act: Callable[[Drawing | None], Result], drawing: Drawing | None) -> Result:
+def _answer(
+    act: Callable[[Drawing | None], Result],
+    drawing: Drawing | None,
+    data: Mapping[str, Any] | None = None,
+) -> Result:
     """What the canvas shows next; what the user did wrong becomes a message."""
     kind = "ok"
     try:
@@ -173,12 +187,22 @@ def _answer(act: Callable[[Drawing | None], Result], drawing: Drawing | None) ->
         text = "Something went wrong; the terminal of the page says what. Nothing was changed."
         answer, kind = {"status": text}, "error"
     shown = {"overlay": None, "strokes": 0} if drawing is None else _overlay(drawing)
-    return drawing, {"serial": time.time_ns() // 1000, "kind": kind, "drawn": shown, **answer}
+    # Of two quick answers the canvas may see the second alone: the number speaks for both.
+    answered = data and data["request"]
+    common = {"serial": time.time_ns() // 1000, "kind": kind, "drawn": shown, "answered": answered}
+    return drawing, {**common, **answer}
 
 
-def _need(drawing: Drawing | None) -> Drawing:
+def _need(drawing: Drawing | None, data: Mapping[str, Any]) -> Drawing:
+    """The drawing that a request is about.
+
+    Raises:
+        ValueError: there is none, or another image was opened in the meantime.
+    """
     if drawing is None:
         raise ValueError("There is no image yet: open one first.")
+    if data["of"] != drawing.key:
+        raise ValueError("This was meant for the image before, and was left out.")
     return drawing
 
 
@@ -207,7 +231,8 @@ def _picture(drawing: Drawing) -> dict[str, Any]:
     size = _fitted(drawing, _VIEW_SIDE, enlarge=False)
     small = cv2.resize(drawing.image, size, interpolation=cv2.INTER_AREA)
     data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-    return {"size": [width, height], "picture": _data_url("image/jpeg", data)}
+    url = _data_url("image/jpeg", data)
+    return {"key": drawing.key, "size": [width, height], "picture": url}
 
 
 def _overlay(drawing: Drawing) -> dict[str, Any]:

@@ -1,13 +1,19 @@
 /* The canvas: collects strokes in pixels of the worked image, shows what comes back. */
 const find = (name) => element.querySelector(name);
 const INK = { add: "rgba(37, 99, 235, 0.55)", erase: "rgba(194, 65, 12, 0.6)" };
-const view = { mode: "add", size: null, points: [], cursor: null, waiting: [], busy: 0, strokes: 0 };
+const view = {
+  mode: "add", key: null, size: null, points: [], cursor: null, waiting: [], strokes: 0,
+  sent: 0, answered: 0,
+};
+// As the server's own limit: it would refuse a larger file without a word on the page.
+const MAX_BYTES = 500 * 1024 * 1024;
 
 const scale = () => find(".picture").clientWidth / view.size[0];
 const radius = () => {
   // The slider is a square root: small brushes need finer steps.
   const share = Number(find(".radius").value) / 100;
-  return Math.max(0.5, (share * share * Math.max(...view.size)) / 4);
+  // The server paints no thinner line.
+  return Math.max(0.75, (share * share * Math.max(...view.size)) / 4);
 };
 
 function toImage(event) {
@@ -74,7 +80,7 @@ function say(text, kind) {
 
 function settle() {
   for (const button of element.querySelectorAll(".undo, .clear, .save")) {
-    button.disabled = !view.strokes || view.busy > 0;
+    button.disabled = !view.strokes || view.answered < view.sent;
   }
   find(".width").textContent = view.size ? `${Math.max(1, Math.round(2 * radius()))} px` : "";
 }
@@ -88,15 +94,15 @@ function setMode(mode) {
 }
 
 function send(name, data, text) {
-  view.busy += 1;
+  view.sent += 1;
   if (text) say(text, "busy");
   settle();
-  trigger(name, data);
+  trigger(name, { ...data, request: view.sent, of: view.key });
 }
 
 function finish() {
   if (!view.points.length) return;
-  const stroke = { points: view.points, radius: radius(), mode: view.mode };
+  const stroke = { points: view.points, radius: radius(), mode: view.mode, request: view.sent + 1 };
   view.points = [];
   view.waiting.push(stroke);
   draw();
@@ -116,12 +122,13 @@ function show() {
   const value = props.value;
   if (!value || !value.serial || value.serial === view.serial) return;
   view.serial = value.serial;
-  view.busy = Math.max(0, view.busy - 1);
+  // Requests are answered in turn, so that an answer settles all before it, lost ones too.
+  view.answered = Math.max(view.answered, value.opened ? view.sent : value.answered || 0);
+  view.waiting = view.waiting.filter((stroke) => stroke.request > view.answered);
   if (value.opened) {
+    view.key = value.opened.key;
     view.size = value.opened.size;
     view.points = [];
-    view.waiting = [];
-    view.busy = 0;
     find(".picture").src = value.opened.picture;
     find(".hint").style.display = "none";
     find(".paper").hidden = false;
@@ -135,7 +142,6 @@ function show() {
     mask.hidden = !(value.drawn.overlay && find(".overlay").checked);
     mask.dataset.present = value.drawn.overlay ? "yes" : "";
   }
-  if (value.stroke) view.waiting.shift();
   if (value.file) download(value.file);
   say(value.status, value.kind);
   settle();
@@ -198,6 +204,16 @@ document.addEventListener("keydown", (event) => {
 
 /* Gradio's own button, which is not shown, uploads what is chosen or dropped. */
 const chooser = () => document.querySelector('input[type="file"]');
+// Ahead of Gradio, which uploads at once.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches('input[type="file"]') || !event.target.files.length) return;
+  const file = event.target.files[0];
+  if (file.size > MAX_BYTES) {
+    event.stopPropagation();
+    event.target.value = "";
+    say(`'${file.name}' is larger than 500 MB: reduce it, or cut out the part with the object.`, "error");
+  } else say(`Opening ${file.name} …`, "busy");
+}, true);
 const over = (event, on) => { event.preventDefault(); find(".stage").classList.toggle("over", on); };
 element.addEventListener("dragover", (event) => over(event, true));
 element.addEventListener("dragleave", (event) => over(event, false));
@@ -212,6 +228,7 @@ element.addEventListener("drop", (event) => {
 const refit = () => { if (view.size) { fit(); draw(); } };
 new ResizeObserver(refit).observe(find(".stage"));
 window.addEventListener("resize", refit);
+window.addEventListener("beforeunload", (event) => { if (view.strokes) event.preventDefault(); });
 settle();
 watch("value", show);
 show();
