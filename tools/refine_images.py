@@ -34,6 +34,8 @@ def main() -> None:
     )
     print(f"{args.out}: {len(report.written)} masks written", end="")
     print(f", {len(report.skipped)} were there already" if report.skipped else "")
+    if report.empty:
+        print(f"nothing was found in {len(report.empty)} of them: {', '.join(report.empty)}")
     for name, reason in report.failed.items():
         print(f"not done: {name}: {reason}")
     if report.failed:

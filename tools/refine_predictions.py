@@ -60,11 +60,15 @@ def main() -> None:
         raise UsageError("--out is the file to be read: give another name.")
     if args.batch_size < 1 or min(args.max_dets) < 1 or sorted(args.max_dets) != args.max_dets:
         raise UsageError("--batch-size and --max-dets: positive numbers are needed, rising ones.")
+    if args.scores and not args.ann_file:
+        raise UsageError("--scores needs --ann-file: AP is measured on its annotations.")
     records = read_results(args.results)
     truth = None
     if args.ann_file:
         with input_errors():
             truth = read_coco_json(args.ann_file, "instances", ("image.file_name",))
+        if args.scores and not truth["annotations"]:
+            raise UsageError(f"'{args.ann_file}' has no annotations: --scores cannot be measured.")
     ids = list(dict.fromkeys(record["image_id"] for record in records))
     images = find_images(args.images, ids, truth and truth["images"])
     refiner = MaskRefiner(args.config, args.weights, args.device, args.cfg_options)
@@ -80,7 +84,9 @@ def main() -> None:
         return
     with input_errors():
         before, after = (score_results(truth, part, args.max_dets) for part in (records, refined))
-    print(f"{'':14}{'before':>9}{'after':>9}{'gain':>9}   all {len(truth['images'])} images, x 100")
+    bare = len({image["id"] for image in truth["images"]}.difference(ids))
+    which = f"all {len(truth['images'])} images, {bare} of them without a result, x 100"
+    print(f"{'':14}{'before':>9}{'after':>9}{'gain':>9}   {which}")
     for name, value in before.items():
         new = after[name]
         print(f"{name:14}{100 * value:9.2f}{100 * new:9.2f}{100 * (new - value):+9.2f}")

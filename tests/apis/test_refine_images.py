@@ -55,6 +55,14 @@ def test_masks_have_the_size_of_their_image(folders: tuple[Path, Path, Path]) ->
     assert sorted(path.name for path in folders[2].iterdir()) == report.written
 
 
+def test_empty_masks_are_named(folders: tuple[Path, Path, Path]) -> None:
+    def blank(image: Path, painted: Path) -> np.ndarray:
+        return grown(image, painted) & (image.stem != "b")
+
+    report = refine_folder(blank, *folders, progress=False)
+    assert report.written == ["a.png", "b.png", "c.png"] and report.empty == ["b.png"]
+
+
 def test_bad_files_do_not_keep_the_others(folders: tuple[Path, Path, Path]) -> None:
     images, strokes, out = folders
     (strokes / "b.png").write_bytes(b"broken")

@@ -153,7 +153,7 @@ def test_files_of_results(records: list, tmp_path: Path) -> None:
         archive.write(plain, "detections_val_x_results.json")
     assert read_results(plain) == read_results(packed) == records
     for content, message in (
-        ('{"annotations": []}', "a list is needed"),
+        (' {"annotations": []}', "one json object, as annotation files do; .* a list is needed"),
         ("[{]", "damaged after object 0"),
         ('[{"image_id": 1, "category_id": 1, "score": 1}]', "result 0 lacks segmentation"),
         (json.dumps([records[0] | {"score": "high"}]), "result 0 has score 'high'"),
@@ -290,3 +290,21 @@ def test_tool_says_what_is_wrong(
     with pytest.raises(UsageError, match=message):
         tool.main()
     assert not Path("new.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [("", "--scores needs --ann-file"), ("--ann-file bare.json", "bare.json' has no annotations")],
+)
+def test_scores_without_annotations_end_at_the_start(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, message: str
+) -> None:
+    truth, results = noisy_set(np.random.default_rng(3))
+    truth["annotations"] = []
+    (tmp_path / "bare.json").write_text(json.dumps(truth))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    monkeypatch.chdir(tmp_path)
+    arguments = "results.json --images . --out new.json --config none.py --scores s.json"
+    monkeypatch.setattr("sys.argv", ["refine", *arguments.split(), *more.split()])
+    with pytest.raises(UsageError, match=message):
+        tool.main()

@@ -23,11 +23,13 @@ class FolderReport:
 
     Attributes:
         written: names of the masks.
+        empty: those of them in which the model found nothing.
         skipped: names of the masks that were there already.
         failed: name of the file -> what is wrong with it.
     """
 
     written: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -86,6 +88,8 @@ def refine_folder(
         Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(buffer, "PNG")
         write_bytes(target, buffer.getvalue())
         report.written.append(target.name)
+        if not mask.any():
+            report.empty.append(target.name)
     return report
 
 

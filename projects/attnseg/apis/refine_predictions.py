@@ -52,6 +52,11 @@ def read_results(path: str | Path) -> list[Record]:
                 data = archive.read(names[0])
         else:
             data = path.read_bytes()
+        if data.lstrip()[:1] == b"{":
+            raise UsageError(
+                f"'{path}' holds one json object, as annotation files do; for results a list is "
+                "needed, of image_id, category_id, segmentation and score."
+            )
         records = list(read_json_list(io.BytesIO(data), str(path)))
     for number, record in enumerate(records):
         lacking = [key for key in _KEYS if key not in record]
