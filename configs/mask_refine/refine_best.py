@@ -48,7 +48,3 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(type="EMAHook", momentum=2e-3, update_buffers=True),
-]
