@@ -120,13 +120,13 @@ def test_rles_are_decoded_if_they_are_going_to_be_drawn(tmp_path: Path) -> None:
 
 def test_refined_objects_are_outlined_one_picture_each(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    cv2.imwrite(str(path), np.full((20, 30, 3), 90, np.uint8))
+    cv2.imwrite(str(path), np.full((200, 300, 3), 90, np.uint8))
     samples = []
     for number in (5, 6):
         one = sample(path)
         one.set_metainfo({"ann_id": number})
-        for key, start in (("coarse_mask", 2), ("gt_mask", 6), ("pred_mask", number + 5)):
-            mask = torch.zeros(20, 30, dtype=torch.bool)
+        for key, start in (("coarse_mask", 12), ("gt_mask", 16), ("pred_mask", number + 15)):
+            mask = torch.zeros(200, 300, dtype=torch.bool)
             mask[start : start + 8, start : start + 8] = True
             one.set_data({key: mask})
         samples.append(one)
@@ -134,14 +134,38 @@ def test_refined_objects_are_outlined_one_picture_each(tmp_path: Path) -> None:
     PictureHook(draw=True, test_out_dir="out").after_test_iter(run, 0, None, samples)
     first, second = run.visualizer.calls
     names = [Path(call["out_file"]).name for call in (first, second)]
-    assert names == ["a_5.jpg", "a_6.jpg"]
+    assert names == ["a_5.png", "a_6.png"]
     image = first["image"]
-    # The upper left corners in orange, green and magenta, and gray within.
-    assert image[2, 2].tolist() == [240, 160, 0] and image[6, 6].tolist() == [0, 200, 0]
-    assert image[10, 10].tolist() == [230, 0, 230]
-    assert np.ptp(image[4, 4].astype(int)) < 6
-    assert (second["image"] != image).any()
+    # Pixels 4 to 35 either way, 15 times as large, and a legend.
+    assert image.shape == (32 * 15 + 26, 480, 3)
+    at = {
+        name: image[(start - 4) * 15, (start - 4) * 15].tolist()
+        for name, start in (("coarse", 12), ("truth", 16), ("refined", 20))
+    }
+    assert at == {"coarse": [240, 160, 0], "truth": [0, 200, 0], "refined": [230, 0, 230]}
+    assert np.ptp(image[9 * 15, 9 * 15].astype(int)) < 6
+    legend = image[-26:].reshape(-1, 3).tolist()
+    assert all(colour in legend for colour in at.values())
+    assert min(map(max, legend)) < 60
+    # The union of the masks is larger.
+    assert second["image"].shape == (33 * 15 + 26, 495, 3)
     assert first["draw_gt"] is False
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 900), (600, 5), (31, 17)])
+@pytest.mark.parametrize("filled", [True, False])
+def test_any_object_has_a_picture(tmp_path: Path, shape: tuple[int, int], filled: bool) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.full((*shape, 3), 90, np.uint8))
+    one = sample(path)
+    one.set_data({"pred_mask": torch.full(shape, filled), "coarse_mask": torch.zeros(2, 2)})
+    run = runner(load())
+    PictureHook(draw=True).after_test_iter(run, 0, None, [one])
+    image = run.visualizer.calls[0]["image"]
+    assert max(image.shape[0] - 26, image.shape[1]) >= 480 and image.dtype == np.uint8
+    assert ([230, 0, 230] in image[:-26].reshape(-1, 3).tolist()) is filled
+    # Of the mask with another size there is neither a line nor a word.
+    assert [240, 160, 0] not in image.reshape(-1, 3).tolist()
 
 
 def test_validation_draws_now_and_then(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from mmengine.structures import BaseDataElement, InstanceData
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-_CONTOURS = {"coarse_mask": (240, 160, 0), "gt_mask": (0, 200, 0), "pred_mask": (230, 0, 230)}
+_OUTLINES = {"coarse": ((240, 160, 0), 5), "gt": ((0, 200, 0), 4), "pred": ((230, 0, 230), 2)}
+_WORDS = {"coarse": "coarse", "gt": "truth", "pred": "refined"}
+_LONG_SIDE, _MARGIN, _ENTRY = 480, 8, (110, 26)
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -64,35 +66,74 @@ def _to_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(np.where(finite, values, 0)).astype(np.uint8)
 
 
-def with_contours(image: NDArray[np.uint8], sample: BaseDataElement) -> NDArray[np.uint8]:
-    """Draw the outlines of a refined object: coarse mask orange, truth green, prediction magenta.
+def outlined(image: NDArray[np.uint8], sample: BaseDataElement) -> NDArray[np.uint8]:
+    """Show a refined object: outlines of its coarse, true and predicted mask, and what they are.
+
+    The picture is the part of the image around all of them, enlarged by a whole number until its
+    longer side has 480 pixels or more, so that single pixels of small objects can be judged. Lines
+    run along the masks' edges. Where they meet, the prediction, of 2 pixels, is drawn over the
+    truth, and this over the coarse mask; the lower ones are wider and show on both sides.
 
     Args:
         image: RGB (H, W, 3).
-        sample: With some of these masks; those of another size are left out.
+        sample: With some of the masks ``coarse_mask``, ``gt_mask``, ``pred_mask`` (H, W); those of
+            another size are left out.
 
     Returns:
-        A new image; the given one where the sample has no refined mask.
+        A new image with a legend below; the given one where the sample has no refined mask.
     """
     if "pred_mask" not in sample:
         return image
-    picture = image.copy()
-    for key, colour in _CONTOURS.items():
-        if key in sample and tuple(sample.get(key).shape) == image.shape[:2]:
-            mask = sample.get(key).cpu().numpy().astype(np.uint8)
-            lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, lines, -1, colour, 1)
-    return picture
+    masks = {
+        name: sample.get(f"{name}_mask").cpu().numpy().astype(np.uint8)
+        for name in _OUTLINES
+        if f"{name}_mask" in sample and tuple(sample.get(f"{name}_mask").shape) == image.shape[:2]
+    }
+    box = _surroundings(list(masks.values()), image.shape[:2])
+    part = image[box]
+    scale = max(1, -(-_LONG_SIDE // max(part.shape[:2])))
+    size = (part.shape[1] * scale, part.shape[0] * scale)
+    picture = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
+    for name, mask in masks.items():
+        large = cv2.resize(mask[box], size, interpolation=cv2.INTER_NEAREST)
+        lines, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        colour, width = _OUTLINES[name]
+        cv2.drawContours(picture, lines, -1, colour, width)
+    narrow = max(0, _ENTRY[0] - size[0])
+    picture = np.pad(picture, ((0, 0), (0, narrow), (0, 0)), constant_values=255)
+    return np.concatenate([picture, _legend(list(masks), picture.shape[1])])
+
+
+def _surroundings(masks: list[NDArray[np.uint8]], size: tuple[int, int]) -> tuple[slice, slice]:
+    """The box around masks with a margin; the whole image where they are empty."""
+    x, y, width, height = cv2.boundingRect(np.bitwise_or.reduce(masks)) if masks else (0, 0, 0, 0)
+    if not width:
+        return slice(0, size[0]), slice(0, size[1])
+    margin = max(_MARGIN, max(width, height) // 4)
+    rows = slice(max(0, y - margin), min(size[0], y + height + margin))
+    return rows, slice(max(0, x - margin), min(size[1], x + width + margin))
+
+
+def _legend(names: list[str], width: int) -> NDArray[np.uint8]:
+    """A strip (h, width, 3) with a line and a word for each outline, in rows where it is narrow."""
+    across = max(1, min(len(names), width // _ENTRY[0]))
+    strip = np.full((-(-len(names) // across) * _ENTRY[1], width, 3), 255, np.uint8)
+    for position, name in enumerate(names):
+        x, y = position % across * _ENTRY[0], position // across * _ENTRY[1] + _ENTRY[1] // 2
+        cv2.line(strip, (x + 8, y), (x + 28, y), _OUTLINES[name][0], 4)
+        place = (x + 36, y + 5)
+        cv2.putText(strip, _WORDS[name], place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0,) * 3, 1, 16)
+    return strip
 
 
 def picture_name(path: str | Path, ann_id: Any = None) -> str:
     """Name of the file for a picture of an image: its own, as PNG where no viewer shows such.
 
-    A picture of one object has its id behind the image's name.
+    A picture of one object has its id behind the image's name and is a PNG: JPEG blurs lines.
     """
     path = Path(path)
     if ann_id is not None:
-        path = path.with_name(f"{path.stem}_{ann_id}{path.suffix}")
+        return f"{path.stem}_{ann_id}.png"
     return path.name + ("" if path.suffix.lower() in _PICTURES else ".png")
 
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 
-from attnseg.engine.display import picture_name, to_rgb, with_contours, with_masks
+from attnseg.engine.display import outlined, picture_name, to_rgb, with_masks
 from attnseg.engine.run_record import training_progress
 from attnseg.registry import HOOKS, TRANSFORMS
 
@@ -26,15 +26,17 @@ class PictureHook(Hook):
     deep images come out nearly black, and many channels or float values not at all. Here the
     data set's own loading step reads the file, so that its choice of channels, planes and range
     is what is seen; see :func:`~attnseg.engine.display.to_rgb` for the colours. Masks may be
-    RLEs. A refined mask is drawn as an outline beside the coarse and the true one, each object in
-    a picture of its own; see :func:`~attnseg.engine.display.with_contours`. With each image of a
-    test one picture is drawn, in a validation one in ``interval`` batches.
+    RLEs. A refined mask is drawn as an outline beside the coarse and the true one, each object
+    cut out and enlarged in a picture of its own with a legend; see
+    :func:`~attnseg.engine.display.outlined`. With each image of a test one picture is drawn, in a
+    validation one in ``interval`` batches.
 
     Args:
         draw: Without it nothing is done; ``tools/test.py --show-dir`` turns it on.
         interval: Batches of validations from one picture to the next.
         test_out_dir: Folder for the pictures of a test, named as the images, with ``.png``
-            appended to other formats; if None, they go to the visualizer's backends.
+            appended to other formats, and PNG for single objects; if None, they go to the
+            visualizer's backends.
         options: Passed to the visualizer's ``add_datasample``: ``dict(pred_score_thr=0.5)``.
     """
 
@@ -87,7 +89,7 @@ class PictureHook(Hook):
             place["draw_gt"] = False
         threshold = self.options.get("pred_score_thr", _DEFAULT_THRESHOLD)
         runner.visualizer.add_datasample(
-            image=with_contours(image, sample),
+            image=outlined(image, sample),
             data_sample=with_masks(sample, threshold, image.shape[:2]),
             **place,
             **self.options,
