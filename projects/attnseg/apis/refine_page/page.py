@@ -101,11 +101,6 @@ def build_page(refine: Refine, max_side: int = MAX_SIDE) -> gr.Blocks:
     with gr.Blocks(
         title="Mask refinement", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)
     ) as page:
-        gr.Markdown(
-            "## From a brush stroke to an exact mask\n"
-            "Paint roughly over one object. Then correct the mask: paint what is missing, erase "
-            "what is too much."
-        )
         drawing = gr.State(None)
         button = gr.UploadButton("Open an image", visible="hidden")
         canvas = gr.HTML(
