@@ -130,6 +130,8 @@ def test_a_run_keeps_the_checkpoint_of_the_least_validation_loss(
     cfg = on_demo_set(path, demo_set)
     cfg.train_cfg.max_epochs = 2
     cfg.work_dir = str(tmp_path)
+    # Of one name there is one visualizer in a process, which writes where it did first.
+    cfg.visualizer.name = tmp_path.name
     Runner.from_cfg(cfg).train()
     (scalars,) = tmp_path.glob("*/vis_data/scalars.json")
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
