@@ -1,9 +1,11 @@
 """Distributed launch on nodes without CUDA, Slurm environment, result collection."""
 
 import functools
+import gc
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,20 @@ def set_run_folder(folder: str | Path | None) -> None:
     """Tell where the processes of a run may leave temporary files; shared by all nodes."""
     global _run_folder
     _run_folder = None if folder is None else os.path.abspath(folder)
+
+
+def leave_group() -> None:
+    """Close the process group, if one is open, and wait for the threads of gloo to end.
+
+    A thread of gloo that still runs while the interpreter ends aborts the process (SIGABRT,
+    "terminate called without an active exception"), after all was well. The threads end with the
+    last reference to the group; wrapped models that nobody needs any more have one too.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        # Runners and models refer to themselves.
+        gc.collect()
+        distributed.destroy_process_group()
 
 
 def install_dist() -> None:

@@ -10,6 +10,7 @@ import torch.multiprocessing as mp
 from mmengine.dist import init_dist
 from torch.nn.parallel import DistributedDataParallel
 
+from attnseg.compat import leave_group, setup_env
 from tests.iaunet.factory import detector, sample
 
 
@@ -17,6 +18,7 @@ def work(rank: int, port: int, objects: tuple[int, int], folder: str) -> None:
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1")
     os.environ["MASTER_PORT"] = str(port)
     torch.set_num_threads(1)
+    setup_env()
     init_dist("pytorch", backend="gloo")
     model = detector(deep_supervision=True)
     wrapped = DistributedDataParallel(model)
@@ -27,7 +29,8 @@ def work(rank: int, port: int, objects: tuple[int, int], folder: str) -> None:
         sum(losses.values()).backward()
     gradients = {name: p.grad for name, p in model.named_parameters()}
     torch.save((gradients, losses), Path(folder) / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
+    del wrapped, losses
+    leave_group()
 
 
 @pytest.mark.parametrize("objects", [(3, 0), (0, 0), (1, 4)])

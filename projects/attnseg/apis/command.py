@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attnseg
-from attnseg.compat import MissingOperatorError
+from attnseg.compat import MissingOperatorError, leave_group
 from attnseg.errors import InputError
 
 LAUNCHERS = ("none", "pytorch", "slurm")
@@ -90,19 +90,12 @@ def run_command(command: Callable[[], Any]) -> None:
     """
     try:
         command()
-        _leave_group()
+        leave_group()
     except (UsageError, MissingOperatorError) as error:
         if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def _leave_group() -> None:
-    """Close the process group: with it open torch may abort at exit, after all was well."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 def run_parser(description: str | None) -> argparse.ArgumentParser:
