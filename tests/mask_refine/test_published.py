@@ -208,7 +208,13 @@ def test_tool(
     said = capsys.readouterr().out
     assert "widths=(16, 32), coarse_residual=True" in said
     assert "mask_refine/refine-unet_res16-32-bce-dice_1xb1-50e_coco-refinement-full.py" in said
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(tool, run_name="__main__")
-    assert stop.value.code == 2
-    assert "exists" in capsys.readouterr().err
+    for given, out, words in (
+        (source, "out.safetensors", "exists"),
+        (source, "out.pth", "must end in .safetensors"),
+        (tmp_path, "new.safetensors", "is a folder"),
+    ):
+        monkeypatch.setattr(sys, "argv", [tool, str(given), str(tmp_path / out)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(tool, run_name="__main__")
+        assert stop.value.code == 2
+        assert words in capsys.readouterr().err

@@ -22,6 +22,7 @@ from attnseg.apis.command import UsageError, input_errors
 from attnseg.apis.experiment import build_config
 from attnseg.apis.refine_inputs import Given, check_image, fault_of, read_mask
 from attnseg.datasets.mixin import own_loader
+from attnseg.datasets.transforms.image import to_bytes
 from attnseg.engine.checkpoint import load_weights
 from attnseg.engine.config_hash import type_name
 
@@ -179,8 +180,7 @@ class MaskRefiner:
                 raise ValueError(fault_of(error, image, f"image '{image}'")) from error
         else:
             results = self.steps[0](given | {"img": image})
-        # Deep images are stretched to 0..255 as floats; the Sobel channel reads bytes.
-        results["img"] = np.rint(results["img"]).astype(np.uint8)
+        results["img"] = to_bytes(results["img"])
         return results
 
 

@@ -20,6 +20,7 @@ from attnseg._atomic import write_json
 from attnseg.apis.command import UsageError, input_errors
 from attnseg.apis.experiment import build_config
 from attnseg.apis.refiner import MaskRefiner
+from attnseg.datasets.transforms.image import to_bytes
 from attnseg.engine.config_hash import type_name
 from attnseg.file_hash import file_hash
 from attnseg.mask_refine.correction_strokes import next_correction
@@ -149,7 +150,7 @@ def count_strokes(
     curves, skipped = [], 0
     for place in tqdm(np.linspace(0, len(dataset) - 1, total).round().astype(int), unit="object"):
         sample = dataset[int(place)]
-        image = np.clip(np.rint(sample["img"]), 0, 255).astype(np.uint8)
+        image = to_bytes(sample["img"])
         coarse, truth = (sample[key].astype(bool) for key in ("coarse_mask", "gt_mask"))
         if not truth.any():
             skipped += 1

@@ -20,6 +20,7 @@ from pycocotools import mask as rle_tools
 from attnseg.apis.refine_inputs import fault_of
 from attnseg.datasets import LoadImage
 from attnseg.datasets.transforms.decode import is_tiff
+from attnseg.datasets.transforms.image import to_bytes
 
 Mask = NDArray[np.bool_]
 Refine = Callable[..., Mask]
@@ -200,7 +201,7 @@ def open_drawing(path: str | Path, max_side: int = MAX_SIDE) -> Drawing:
         loaded: dict[str, Any] = LoadImage(stack="middle")({"img_path": str(path)})
     except ValueError as error:
         raise ValueError(fault_of(error, path, f"'{path.name}'")) from error
-    image = np.rint(loaded["img"]).astype(np.uint8)
+    image = to_bytes(loaded["img"])
     size = (image.shape[0], image.shape[1])
     scale = max_side / max(size)
     if scale < 1:

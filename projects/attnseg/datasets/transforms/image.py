@@ -206,6 +206,11 @@ def to_gray(img: NDArray[Any]) -> NDArray[Any]:
     return (np.rint(gray) if img.dtype.kind in "ui" else gray).astype(img.dtype)[..., None]
 
 
+def to_bytes(img: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round what LoadImage gives, 0 to 255, to bytes: deep images are floats after stretching."""
+    return np.clip(np.rint(img), 0, 255).astype(np.uint8)
+
+
 def stretch(
     img: NDArray[Any], percentiles: tuple[float, float], per_channel: bool
 ) -> NDArray[np.float32]:

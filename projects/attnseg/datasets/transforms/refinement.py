@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...registry import TRANSFORMS
+from .image import to_bytes
 
 Box = tuple[int, int, int, int]
 _CROPPED = {"gt_mask": "target", "coarse_mask": "coarse", "add": "add", "remove": "remove"}
@@ -155,8 +156,7 @@ class PackRefinement(BaseTransform):
                 "front of it, or a stroke."
             )
         if img.dtype != np.uint8:
-            # LoadImage stretches deep images to 0..255 in float.
-            img = np.clip(np.rint(img), 0, 255).astype(np.uint8)
+            img = to_bytes(img)
         sample = BaseDataElement(
             metainfo={key: results[key] for key in self.meta_keys if key in results}
         )
