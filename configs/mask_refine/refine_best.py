@@ -5,10 +5,11 @@ _base_ = [
     "../_base_/schedules/adamw_3e-3_3500i.py",
 ]
 
-size = (160, 160)
+size = (224, 224)
 batch_size = 16
 min_area = 400  # pixels, of the objects in training
-crop = dict(type="attnseg.CropToStroke", size=size, margin=0.25, min_margin=48)
+max_size = (384, 384)  # in tests: the outlines of large objects are drawn finer
+crop = dict(type="attnseg.CropToStroke", size=size, margin=0.25, min_margin=64)
 channels = ("coarse", "distance", "rgb", "add", "remove")
 # Before a correction `add` and `remove` are empty, and trained so they are ignored.
 model = dict(
@@ -26,6 +27,7 @@ model = dict(
     losses=[
         dict(type="attnseg.MaskBCELoss"),
         dict(type="attnseg.RegionDiceLoss", per_image=True),
+        dict(type="attnseg.SobelBoundaryLoss", loss_weight=0.5),
     ],
 )
 train_pipeline = [
@@ -37,7 +39,11 @@ train_pipeline = [
     dict(crop, jitter=0.1),
     dict(type="attnseg.PackRefinement"),
 ]
-test_pipeline = [*_base_.test_pipeline[:3], crop, _base_.test_pipeline[3]]
+test_pipeline = [
+    *_base_.test_pipeline[:3],
+    dict(crop, max_size=max_size),
+    _base_.test_pipeline[3],
+]
 train_dataloader = dict(
     _delete_=True,
     batch_size=batch_size,

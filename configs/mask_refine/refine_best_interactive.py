@@ -1,10 +1,13 @@
 # refine_best taught to follow corrections; begin with its weights: --cfg-options load_from=FILE
 _base_ = "./refine_best.py"
 
-lr = 1.5e-3
-max_iters = 1200
+lr = 1e-3
+max_iters = 1000
 max_rounds = 3
-model = dict(type="attnseg.InteractiveRefinementModel", max_rounds=max_rounds)
+first_share = 0.4  # of the batches, without corrections
+model = dict(
+    type="attnseg.InteractiveRefinementModel", max_rounds=max_rounds, first_share=first_share
+)
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [

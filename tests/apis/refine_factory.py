@@ -25,7 +25,7 @@ test_pipeline = [
     dict(type="attnseg.LoadImage"),
     dict(type="attnseg.LoadObjectMask"),
     dict(type="attnseg.CoarseMask", mode="erode", seed=0),
-    dict(type="attnseg.CropToStroke", size=(64, 64), min_margin=4),
+    dict(type="attnseg.CropToStroke", size=(64, 64), min_margin=4, max_size=(128, 128)),
     dict(type="attnseg.PackRefinement", keep_masks=True),
 ]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

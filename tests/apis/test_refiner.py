@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from mmengine.registry import MODELS
 from PIL import Image
 from safetensors.torch import save_file
 
-from attnseg.apis.experiment import UsageError
+from attnseg.apis.experiment import UsageError, build_config
 from attnseg.apis.refine_inputs import read_mask
 from attnseg.apis.refiner import MaskRefiner
 from tests.apis.refine_factory import CONFIG, REPO, write_model
@@ -133,6 +134,25 @@ def test_many_strokes_equal_single_ones(refiner: MaskRefiner) -> None:
     for stroke, found in zip(strokes, refiner.refine_many(IMAGE, strokes, 2), strict=True):
         np.testing.assert_array_equal(found, stroke)
     assert refiner.refine_many(IMAGE, []) == []
+
+
+def test_windows_of_several_sizes_are_not_padded_together(tmp_path: Path) -> None:
+    config, _ = write_model(tmp_path / "m", crop=True)
+    torch.manual_seed(1)
+    # Random weights, with which a padded neighbour would show.
+    weights = {"state_dict": MODELS.build(build_config(config).model).state_dict()}
+    torch.save(weights, tmp_path / "random.pth")
+    refiner = MaskRefiner(config, tmp_path / "random.pth")
+    image = RNG.integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    strokes = [np.zeros((300, 300), bool) for _ in range(6)]
+    for stroke, side in zip(strokes, (200, 20, 60, 30, 70, 110), strict=True):
+        stroke[40 : 40 + side, 40 : 40 + side] = True
+    sizes = {refiner.prepare(image, stroke)["inputs"].shape for stroke in strokes}
+    assert sizes == {(3, 64, 64), (3, 96, 96), (3, 128, 128)}
+    found = refiner.refine_many(image, strokes, 2)
+    assert len(found) == 6 and any(mask.any() for mask in found)
+    for mask, stroke in zip(found, strokes, strict=True):
+        assert (mask != refiner(image, stroke)).mean() < 1e-3
 
 
 def test_safetensors_and_load_from(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -246,6 +246,23 @@ def test_a_crop_comes_back_to_its_place(radius: int) -> None:
     assert np.abs(shift).max() < 0.15
 
 
+@pytest.mark.parametrize(
+    ("side", "size"), [(20, 64), (40, 64), (70, 96), (90, 128), (140, 160), (400, 160)]
+)
+def test_larger_windows_keep_their_pixels_up_to_a_limit(side: int, size: int) -> None:
+    results = {"img": np.zeros((500, 500, 3), np.uint8)}
+    results["coarse_mask"] = np.zeros((500, 500), np.uint8)
+    results["coarse_mask"][50 : 50 + side, 50 : 50 + side] = 1
+    crop = CropToStroke(size=(64, 64), margin=0.25, min_margin=10, max_size=(160, 160))
+    found = crop(dict(results, gt_mask=results["coarse_mask"]))
+    left, _, right, _ = found["crop_box"]
+    assert right - left == side + 2 * max(10, -(-side // 4))
+    shapes = {found[key].shape[:2] for key in ("img", "coarse", "target")}
+    assert shapes == {(size, size)} == {found["img_shape"]}
+    with pytest.raises(ValueError, match="max_size .* must not be below size"):
+        CropToStroke(size=(64, 64), max_size=(160, 63))
+
+
 def test_strokes_keep_their_own_pixels_beside_the_crop() -> None:
     results = {"img": np.zeros((300, 300, 3), np.uint8)}
     results["coarse_mask"] = np.zeros((300, 300), np.uint8)

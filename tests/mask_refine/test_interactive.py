@@ -12,11 +12,12 @@ from attnseg.registry import MODELS
 CHANNELS = ("coarse", "distance", "rgb", "add", "remove")
 
 
-def make_model(max_rounds=3):
+def make_model(max_rounds=3, **kwargs):
     return MODELS.build(
         {
             "type": "attnseg.InteractiveRefinementModel",
             "max_rounds": max_rounds,
+            **kwargs,
             "network": {
                 "type": "attnseg.StrokeUNet",
                 "in_channels": 7,
@@ -79,6 +80,22 @@ def test_no_round_changes_nothing():
     assert torch.equal(inputs["features"], batch["inputs"]["features"])
 
 
+@pytest.mark.parametrize(
+    ("share", "seen"), [(1.0, {0}), (0.0, {1, 2, 3}), (0.25, {0, 1, 2, 3}), (0.9, {0, 1, 2, 3})]
+)
+def test_rounds_are_drawn_as_asked(monkeypatch, share, seen):
+    torch.manual_seed(0)
+    model = make_model(first_share=share)
+    batch = make_batch(model)
+    drawn = []
+    monkeypatch.setattr(model, "corrected", lambda i, s, rounds: drawn.append(rounds) or i)
+    monkeypatch.setattr(model.network, "forward", lambda x: x[:, :1])
+    for _ in range(400):
+        model(**batch, mode="loss")
+    assert set(drawn) == seen
+    assert abs(drawn.count(0) / 400 - share) < 0.08
+
+
 def test_rounds_leave_the_mode_of_training_alone():
     model = make_model().train()
     batch = make_batch(model)
@@ -116,6 +133,8 @@ def test_seeds_fix_the_corrections():
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="max_rounds must be 0 or more"):
         make_model(max_rounds=-1)
+    with pytest.raises(ValueError, match="first_share must be from 0 to 1"):
+        make_model(first_share=1.5)
     model = make_model()
     batch = make_batch(model)
     del batch["data_samples"][0].target

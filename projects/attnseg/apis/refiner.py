@@ -7,6 +7,8 @@ Example:
 """
 
 import argparse
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,15 +128,24 @@ class MaskRefiner:
             A mask (H, W) for each stroke.
         """
         pixels = self.read(image)
-        masks: list[Mask] = []
-        samples: list[dict[str, Any]] = []
-        for stroke in strokes:
-            samples.append(self.prepare(pixels, stroke))
-            taken = sum(sample["inputs"][0].numel() for sample in samples)
-            if len(samples) == batch_size or taken >= _BATCH_PIXELS:
-                masks += self._predict(samples)
-                samples = []
-        return masks + (self._predict(samples) if samples else [])
+        masks: dict[int, Mask] = {}
+        # One size a batch: padding would change what is found.
+        waiting: dict[tuple[int, ...], dict[int, dict[str, Any]]] = defaultdict(dict)
+
+        def refine(samples: dict[int, dict[str, Any]]) -> None:
+            masks.update(zip(samples, self._predict(list(samples.values())), strict=True))
+            samples.clear()
+
+        for number, stroke in enumerate(strokes):
+            sample = self.prepare(pixels, stroke)
+            size = sample["inputs"].shape[-2:]
+            waiting[size][number] = sample
+            if len(waiting[size]) >= min(batch_size, math.ceil(_BATCH_PIXELS / math.prod(size))):
+                refine(waiting[size])
+        for samples in waiting.values():
+            if samples:
+                refine(samples)
+        return [masks[number] for number in range(len(strokes))]
 
     def read(self, image: Given) -> NDArray[np.uint8]:
         """Read an image as the model gets it: (H, W, 3) in BGR. Errors as of the call."""

@@ -22,31 +22,38 @@ from attnseg.registry import MODELS
 class InteractiveRefinementModel(MaskRefinementModel):
     """A refinement model that learns to follow corrections.
 
-    In each batch the number of rounds is drawn evenly from 0 to ``max_rounds``; each round adds
-    one stroke to each sample that still has an error. The mask that goes in is then the last
+    A share of the batches has first strokes alone; in each of the others the number of rounds is
+    drawn evenly from 1 to ``max_rounds``, and each round adds one stroke to each sample that still
+    has an error. The mask that goes in is then the last
     answer with all strokes painted into it. Validation and prediction are those of
     :class:`MaskRefinementModel`.
 
     Args:
         max_rounds: greatest number of corrections before the loss is taken; 0 trains on first
             strokes alone.
+        first_share: share of the batches without corrections: more of them keep a model better at
+            first strokes.
         **kwargs: see :class:`MaskRefinementModel`. The preprocessor's channels should have
             ``add`` and ``remove``, or the network sees strokes as part of the mask alone.
 
     Raises:
-        ValueError: for less than no rounds.
+        ValueError: for less than no rounds, or a share outside of 0 to 1.
     """
 
-    def __init__(self, *, max_rounds: int = 3, **kwargs: Any) -> None:
+    def __init__(self, *, max_rounds: int = 3, first_share: float = 0.25, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if max_rounds < 0:
             raise ValueError(f"max_rounds must be 0 or more, got {max_rounds}.")
+        if not 0 <= first_share <= 1:
+            raise ValueError(f"first_share must be from 0 to 1, got {first_share}.")
         self.max_rounds = max_rounds
+        self.first_share = first_share
 
     def loss(self, inputs: dict[str, Tensor], samples: list[BaseDataElement]) -> dict[str, Tensor]:
         """Compute each loss, a scalar by its name, after a random number of corrections."""
-        rounds = int(torch.randint(self.max_rounds + 1, ()))
         self.check_targets(samples)
+        corrects = self.max_rounds > 0 and float(torch.rand(())) >= self.first_share
+        rounds = int(torch.randint(1, self.max_rounds + 1, ())) if corrects else 0
         return super().loss(self.corrected(inputs, samples, rounds), samples)
 
     @torch.no_grad()

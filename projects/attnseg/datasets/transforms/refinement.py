@@ -19,12 +19,13 @@ Box = tuple[int, int, int, int]
 _CROPPED = {"gt_mask": "target", "coarse_mask": "coarse", "add": "add", "remove": "remove"}
 # Strokes at the image's own size, where a crop took their place.
 _STROKES = {"add": "add_mask", "remove": "remove_mask"}
+_STEP = 32
 _META = ("img_id", "ann_id", "img_path", "ori_shape")
 
 
 @TRANSFORMS.register_module()
 class CropToStroke(BaseTransform):
-    """Cut a window around what the user painted, and bring it to one size.
+    """Cut a window around what the user painted, and bring it to one size, or to one of a few.
 
     The window holds ``coarse_mask`` and ``add``; where both are empty it holds the image. It may
     reach beyond the image: there the image and the masks are 0. The image is resized by areas
@@ -43,6 +44,9 @@ class CropToStroke(BaseTransform):
             its sides. It always holds what was painted.
         keep_ratio: Give the window the aspect ratio of ``size``. Else it keeps that of what was
             painted, and the image is distorted.
+        max_size: For tests of networks that take any size: a window of more pixels than ``size``
+            keeps them up to this height and width, in steps of 32 pixels; the outlines of large
+            objects are drawn finer.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -56,6 +60,7 @@ class CropToStroke(BaseTransform):
         min_margin: int = 32,
         jitter: float = 0.0,
         keep_ratio: bool = True,
+        max_size: tuple[int, int] | None = None,
     ) -> None:
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f"CropToStroke: size is (height, width) in pixels, got {size}.")
@@ -65,6 +70,9 @@ class CropToStroke(BaseTransform):
                 f"{margin}, {min_margin} and {jitter}."
             )
         self.size = (int(size[0]), int(size[1]))
+        self.max_size = self.size if max_size is None else (int(max_size[0]), int(max_size[1]))
+        if self.max_size[0] < self.size[0] or self.max_size[1] < self.size[1]:
+            raise ValueError(f"CropToStroke: max_size {max_size} must not be below size {size}.")
         self.margin = margin
         self.min_margin = min_margin
         self.jitter = jitter
@@ -78,18 +86,30 @@ class CropToStroke(BaseTransform):
                 "attnseg.CoarseMask in front of it, or a stroke."
             )
         box = self._box(results)
+        size = self._size(box)
         for key, name in _CROPPED.items():
             if key in results:
                 part = _cut(results[key], box)
                 if key in _STROKES:
                     results[_STROKES[key]] = results[key]
-                    results[name] = _resize_stroke(part, self.size)
+                    results[name] = _resize_stroke(part, size)
                 else:
-                    results[name] = (_resize(part * np.uint8(255), self.size) > 127).view(np.uint8)
-        results["img"] = _resize(_cut(results["img"], box), self.size)
-        results["img_shape"] = self.size
+                    results[name] = (_resize(part * np.uint8(255), size) > 127).view(np.uint8)
+        results["img"] = _resize(_cut(results["img"], box), size)
+        results["img_shape"] = size
         results["crop_box"] = box
         return results
+
+    def _size(self, box: Box) -> tuple[int, int]:
+        """Height and width of the result for a window."""
+        left, top, right, bottom = box
+        height, width = (
+            min(most, max(least, _STEP * round(side / _STEP)))
+            for side, least, most in zip(
+                (bottom - top, right - left), self.size, self.max_size, strict=True
+            )
+        )
+        return height, width
 
     def _box(self, results: Mapping[str, Any]) -> Box:
         painted = results["coarse_mask"]
