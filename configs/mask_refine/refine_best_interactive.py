@@ -2,7 +2,7 @@
 _base_ = "./refine_best.py"
 
 lr = 1e-3
-max_iters = 1000
+max_iters = 800
 max_rounds = 3
 first_share = 0.4  # of the batches, without corrections
 model = dict(

@@ -119,6 +119,17 @@ def test_every_parameter_learns_from_corrections(empty):
     assert not lost
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", None])
+def test_rounds_have_the_precision_of_training(dtype):
+    model = make_model()
+    model.network.training_dtype = dtype and getattr(torch, dtype)
+    batch = make_batch(model)
+    seen = []
+    model.network.head.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    model.corrected(batch["inputs"], batch["data_samples"], 2)
+    assert seen == [getattr(torch, dtype or "float32")] * 2
+
+
 def test_seeds_fix_the_corrections():
     model = make_model()
     batch = make_batch(model)

@@ -5,6 +5,7 @@ Sofiiuk et al. (arXiv:2102.06583, section 3): the network answers without gradie
 user corrects the answer, and the loss is taken after some number of such rounds.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,9 @@ class InteractiveRefinementModel(MaskRefinementModel):
         training = self.network.training
         self.network.eval()
         for _ in range(rounds):
-            answer = self._painted(self.network(features) > self.threshold, add, remove)
+            with self._training_precision(features.device.type):
+                logits = self.network(features)
+            answer = self._painted(logits > self.threshold, add, remove)
             for i, own in enumerate(zip(answer, truth, valid, strict=True)):
                 found = next_correction(*(mask[0].cpu().numpy() for mask in own), rng=rng)
                 if found is not None:
@@ -87,6 +90,11 @@ class InteractiveRefinementModel(MaskRefinementModel):
             )
         self.network.train(training)
         return {**inputs, "features": features}
+
+    def _training_precision(self, device_type: str) -> AbstractContextManager[Any]:
+        """That of a network with a ``training_dtype``, which it leaves itself in evaluation."""
+        dtype = getattr(self.network, "training_dtype", None)
+        return torch.autocast(device_type, dtype) if dtype else nullcontext()
 
     @staticmethod
     def _painted(mask: Tensor, add: Tensor, remove: Tensor) -> Tensor:
