@@ -62,7 +62,11 @@ def mask_bce_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def pairwise_dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute :func:`mask_dice_loss` of each prediction with each truth as one matrix product.
+    """Compute :func:`mask_dice_loss` of each prediction with each truth by matrix products.
+
+    As ``(sum p (1 - t) + sum (1 - p) t) / (sum p + sum t + 1)``, which is the same: some
+    processors add up the thousands of terms of a product one by one, and what that rounds would
+    be a great part of a small cost that is left of 1.
 
     Args:
         logits: (N, P), any floating type.
@@ -76,10 +80,10 @@ def pairwise_dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
     """
     _check_pairs("pairwise_dice_cost", logits, targets)
     with without_autocast(logits):
-        p = full_precision(logits).sigmoid()
-        targets = targets.to(p.dtype)
-        total = p.sum(1)[:, None] + targets.sum(1)
-        return 1 - (2 * (p @ targets.T) + 1) / (total + 1)
+        logits = full_precision(logits)
+        p, targets = logits.sigmoid(), targets.to(logits.dtype)
+        missed = p @ (1 - targets).T + (-logits).sigmoid() @ targets.T
+        return missed / (p.sum(1)[:, None] + targets.sum(1) + 1)
 
 
 def pairwise_bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
