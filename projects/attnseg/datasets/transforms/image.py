@@ -208,7 +208,7 @@ def to_gray(img: NDArray[Any]) -> NDArray[Any]:
 
 def to_bytes(img: NDArray[Any]) -> NDArray[np.uint8]:
     """Round what LoadImage gives, 0 to 255, to bytes: deep images are floats after stretching."""
-    return np.clip(np.rint(img), 0, 255).astype(np.uint8)
+    return img if img.dtype == np.uint8 else np.clip(np.rint(img), 0, 255).astype(np.uint8)
 
 
 def stretch(

@@ -175,8 +175,7 @@ class PackRefinement(BaseTransform):
                 f"image '{path}' has no 'coarse_mask': PackRefinement needs attnseg.CoarseMask in "
                 "front of it, or a stroke."
             )
-        if img.dtype != np.uint8:
-            img = to_bytes(img)
+        img = to_bytes(img)
         sample = BaseDataElement(
             metainfo={key: results[key] for key in self.meta_keys if key in results}
         )
