@@ -106,6 +106,7 @@ class Cluster:
             "PATH": _path(),
         }
         self._ports = _free_ports(1 + len(NODES))
+        self._shortened: set[tuple[str, str]] = set()
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self, timeout: float = 60.0) -> None:
@@ -189,6 +190,7 @@ class Cluster:
             file = self.folder / f"job-{secrets.token_hex(4)}.sh"
             file.write_text(script if script.startswith("#!") else f"#!/bin/bash\n{script}\n")
             script = file
+            options = ("--open-mode=append", *options)
         done = self.run("sbatch", "--parsable", *options, script.resolve(), cwd=self.folder)
         return done.stdout.strip().partition(";")[0]
 
@@ -222,7 +224,7 @@ class Cluster:
     def wait(self, job: str, states: str | Iterable[str] = ENDED, timeout: float = 60.0) -> str:
         """Wait until the job (each task of an array) is in one of the states; returns which.
 
-        A requeued job starts anew at once, without the pause that Slurm gives it.
+        A requeued job starts anew after two seconds; Slurm's own pause is longer.
 
         Raises:
             AssertionError: It is not within ``timeout`` seconds; shows the job and the logs.
@@ -235,7 +237,7 @@ class Cluster:
                 f"{self.run('scontrol', 'show', 'job', job, check=False).stdout}\n{self.logs()}"
             )
             if state == "PENDING":
-                self._end_pause(job)
+                self._shorten_pause(job)
             time.sleep(0.1)
         return state
 
@@ -319,10 +321,13 @@ class Cluster:
     def _dead(self) -> list[str]:
         return [str(daemon.args) for daemon in self._daemons if daemon.poll() is not None]
 
-    def _end_pause(self, job: str) -> None:
+    def _shorten_pause(self, job: str) -> None:
         for line in self.show(job):
-            if line.get("Reason") == "BeginTime" and line["Restarts"] != "0":
-                self.run("scontrol", "update", f"JobId={line['JobId']}", "StartTime=now")
+            key = (line["JobId"], line["Restarts"])
+            if line.get("Reason") == "BeginTime" and key not in self._shortened:
+                self._shortened.add(key)
+                # A node refuses a job that is as old, in seconds, as the end of its last start.
+                self.run("scontrol", "update", f"JobId={line['JobId']}", "StartTime=now+2")
 
     def _node_states(self) -> list[str]:
         # Without a controller, its clients try for seconds.
