@@ -40,7 +40,9 @@ class _Postponed:
 def _removing_last(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def save(self: Any, runner: Any, *args: Any, **kwargs: Any) -> Any:
-        backend = self.file_backend
+        backend = getattr(self, "file_backend", None)
+        if backend is None:  # a validation without a training
+            return original(self, runner, *args, **kwargs)
         self.file_backend = postponed = _Postponed(backend)
         try:
             result = original(self, runner, *args, **kwargs)

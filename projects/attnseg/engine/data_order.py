@@ -18,6 +18,9 @@ from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from attnseg.engine.step_seed import seeded
 
+# Tells the seeds of samples from those of training steps.
+_SAMPLES = 1
+
 
 class Draw(int):
     """The index of a sample that knows its place: ``(epoch, number in the epoch)``."""
@@ -130,7 +133,7 @@ def _draw(dataset: Any, seed: int, indices: list[int]) -> list[Any]:
     samples = []
     for index in indices:
         if isinstance(index, Draw):
-            with seeded(seed, *index.place):
+            with seeded(seed, *index.place, _SAMPLES):
                 samples.append(dataset[int(index)])
         else:
             samples.append(dataset[index])

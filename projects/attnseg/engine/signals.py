@@ -34,6 +34,11 @@ def stop_listening() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def answered() -> None:
+    """Forget what came: it was acted on."""
+    _received.clear()
+
+
 def received() -> str | None:
     """Name of the first signal that came since :func:`listen`; None if none did."""
     return signal.Signals(_received[0]).name if _received else None

@@ -12,7 +12,14 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from attnseg.engine.atomic import write_text
 from attnseg.engine.checkpoint_files import PREEMPTED, remove_unfinished
-from attnseg.engine.signals import EXIT_STATUS, Preempted, listen, received, stop_listening
+from attnseg.engine.signals import (
+    EXIT_STATUS,
+    Preempted,
+    answered,
+    listen,
+    received,
+    stop_listening,
+)
 from attnseg.registry import HOOKS
 
 
@@ -59,13 +66,13 @@ class PreemptionHook(Hook):
             # after_train_epoch belongs to this step: learning rates and checkpoints of the epoch.
             return
         if _changes_weights(runner) and _told_to_stop():
-            self._stop(runner, runner.epoch, runner.iter + 1)
+            self._stop(runner, runner.epoch, runner.iter + 1, f"iter_{runner.iter + 1}.pth")
 
     def after_train_epoch(self, runner: Runner) -> None:
         """The same, where the step was the last of an epoch."""
         self._clear(runner)
         if isinstance(runner.train_loop, EpochBasedTrainLoop) and _told_to_stop():
-            self._stop(runner, runner.epoch + 1, runner.iter)
+            self._stop(runner, runner.epoch + 1, runner.iter, f"epoch_{runner.epoch + 1}.pth")
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Find out how many batches all processes have."""
@@ -79,7 +86,9 @@ class PreemptionHook(Hook):
         """Break off the validation of a training."""
         # A validation alone has no training to save.
         if self._training and batch_idx < self._val_steps and _told_to_stop():
-            self._stop(runner, runner.epoch, runner.iter)
+            by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+            same = f"epoch_{runner.epoch}.pth" if by_epoch else f"iter_{runner.iter}.pth"
+            self._stop(runner, runner.epoch, runner.iter, same)
 
     def after_train(self, runner: Runner) -> None:
         """Signals mean again what they always do."""
@@ -87,11 +96,11 @@ class PreemptionHook(Hook):
         self._training = False
         stop_listening()
 
-    def _stop(self, runner: Runner, epoch: int, iteration: int) -> None:
+    def _stop(self, runner: Runner, epoch: int, iteration: int, same: str) -> None:
+        """Save, unless CheckpointHook has just done so under the name ``same``, and end."""
         name = received() or "a signal to another process"
         last = runner.message_hub.runtime_info.get("last_ckpt")
-        saved = last is not None and Path(last).name == f"iter_{iteration}.pth"
-        if not saved or not Path(last).is_file():
+        if not last or Path(last).name != same or not Path(last).is_file():
             last = str(Path(runner.work_dir) / PREEMPTED)
             runner.save_checkpoint(
                 runner.work_dir, PREEMPTED, meta={"epoch": epoch, "iter": iteration}
@@ -102,6 +111,7 @@ class PreemptionHook(Hook):
             f"{name}: stopped behind step {iteration}, saved {last}. Exit status {EXIT_STATUS}; "
             "the same command with --resume goes on."
         )
+        answered()
         raise Preempted
 
     def _clear(self, runner: Runner) -> None:
