@@ -47,7 +47,8 @@ def setup_env() -> None:
     - mmdet imports without mmcv's compiled operators and without panopticapi;
     - a bare ``LoadImageFromFile`` reads deep images and channels as our data sets do, also in
       mmdet's and mmseg's inferencers;
-    - launching works on nodes without CUDA, and results are collected in the run folder;
+    - launching and SyncBatchNorm work on nodes without CUDA;
+    - results are collected in the run folder;
     - checkpoints are written atomically with a seal, read without running code from them, and an
       old one is removed only when the new one is there.
 
@@ -63,12 +64,14 @@ def setup_env() -> None:
     from attnseg._compat_checkpoint import install_checkpoint
     from attnseg._compat_dist import install_dist
     from attnseg._compat_io import install_io
+    from attnseg._compat_sync_bn import install_sync_bn
 
     _register_packages()
     _stub_operators()
     _stub_panopticapi()
     _register_loader()
     install_dist()
+    install_sync_bn()
     install_io()
     install_checkpoint()
 
