@@ -7,9 +7,12 @@ from typing import Any
 def install_sync_bn() -> None:
     """Let ``torch.nn.SyncBatchNorm`` train on the CPU, which it refuses in several processes."""
     from torch.nn import SyncBatchNorm
+    from torch.nn.parallel import DistributedDataParallel
 
     if not hasattr(SyncBatchNorm.forward, "attnseg_original"):
         SyncBatchNorm.forward = _cpu_aware_forward(SyncBatchNorm.forward)
+        # All that it does is to refuse these layers on the CPU.
+        DistributedDataParallel._passing_sync_batchnorm_handle = lambda self, module: None
 
 
 def _cpu_aware_forward(original: Any) -> Any:
