@@ -40,7 +40,8 @@ class StepLogHook(Hook):
             return
         path = Path(runner.work_dir) / self.file_name
         write_text(path, "".join(_kept_lines(path, runner.iter)))
-        self._file = path.open("a", encoding="utf-8")
+        # By lines: what a checkpoint has behind it is on the disk before it, and can be watched.
+        self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -59,12 +60,6 @@ class StepLogHook(Hook):
         """Log a validation."""
         if self._file is not None:
             self._write(mode="val", iter=runner.iter, **(metrics or {}))
-            self._file.flush()
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Have on disk what a checkpoint has behind it."""
-        if self._file is not None:
-            self._file.flush()
 
     def after_train(self, runner: Runner) -> None:
         """Close the file."""
