@@ -1,6 +1,10 @@
 """Results of other programs get the numbers that the same predictions get in a test of ours."""
 
 import json
+import re
+import runpy
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from pycocotools import mask as rle_tools
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import build_config, run_test
+from attnseg.apis.external_formats import FORMATS
 from attnseg.apis.external_results import import_results
 from attnseg.compat import rgb2id
 from attnseg.evaluation.submission.saved import read_predictions
@@ -299,3 +304,26 @@ def test_real_nuclei(config, data_root: Path | None, tmp_path: Path) -> None:
     assert metrics["panoptic/PQ"] == 1
     assert metrics["coco/AP"] == pytest.approx(1)
     assert next(v for k, v in metrics.items() if k.endswith("mIoU")) == 1
+
+
+def test_page_lists_the_formats_and_its_command_runs(
+    demo_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The page's commands, on the demo set."""
+    page = (CONFIGS.parent / "docs/external_results.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(FORMATS)
+    command = next(block for block in page.split("```")[1::2] if "Cellpose" in block)
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[:3] == ["python", "tools/import_results.py", words[2]]
+    assert (CONFIGS / f"baselines/{words[2]}.py").is_file()
+    results = write_coco(demo_set, tmp_path / "results.json")
+    words[2:4] = [PANOPTIC, str(results)]
+    words[words.index("labels")], words[words.index("data/dsb2018")] = "coco", str(demo_set)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", words[1:])
+    runpy.run_path(str(CONFIGS.parent / "tools/import_results.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "coco/AP: 1.0000" in out and "record: " in out
+    monkeypatch.setattr(sys, "argv", ["leaderboard.py", "collect", "work_dirs"])
+    runpy.run_path(str(CONFIGS.parent / "tools/leaderboard.py"), run_name="__main__")
+    assert "Cellpose 3.1 cyto3 (external)" in capsys.readouterr().out
