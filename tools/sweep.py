@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from attnseg.apis.command import LAUNCHERS, run_command
-from attnseg.apis.sweep.commands import run_one, run_plan, run_runs, run_status
+from attnseg.apis.sweep.commands import run_one, run_plan, run_runs, run_status, run_table
 
 
 def parse_args() -> dict[str, object]:
@@ -34,6 +34,8 @@ def parse_args() -> dict[str, object]:
     run.set_defaults(tool=Path(__file__).absolute())
     status = add("status", run_status, "say what became of each run")
     status.add_argument("--json", action="store_true", dest="as_json")
+    table = add("table", run_table, "print and write the finished runs' table and page")
+    table.add_argument("--to", help="folder of the files (default: the sweep's)")
     task = add("task", run_one, "train one prepared run: what run and submit start")
     task.add_argument("folder")
     task.add_argument("--launcher", choices=LAUNCHERS, default="none")

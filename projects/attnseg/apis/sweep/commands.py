@@ -1,15 +1,18 @@
 """The commands of ``tools/sweep.py``."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from attnseg.apis.command import UsageError
+from attnseg.apis.command import UsageError, input_errors
 from attnseg.apis.sweep.plan import Run, plan_runs, sweep_folder
 from attnseg.apis.sweep.run import Runner
 from attnseg.apis.sweep.state import State, counts, state_of
 from attnseg.apis.sweep.sweep_file import Sweep, read_sweep
+from attnseg.apis.sweep.table import sweep_table, write_table
 from attnseg.apis.sweep.task import run_task
+from attnseg.leaderboard.cells_text import cells_markdown
 from attnseg.leaderboard.text import columns_of_text
 
 
@@ -67,6 +70,29 @@ def run_status(
     for run, state in zip(runs, states, strict=True):
         print(f"{state.name:11} {run.name}{f': {state.detail}' if state.detail else ''}")
     print(f"{_count(len(runs))}: {counts(states)}.")
+
+
+def run_table(
+    sweep: str, small: bool, out: str | None, data_dir: str | None, to: str | None = None
+) -> None:
+    """Print the table of the finished runs as Markdown, and write it with its page.
+
+    Args:
+        sweep: See ``find_sweep``.
+        small: Whether the small form is meant.
+        out: Parent of the sweep's folder.
+        data_dir: As it was given to the runs.
+        to: Folder of the files; by default the sweep's.
+
+    Raises:
+        UsageError: If the sweep cannot be planned, or the folder cannot be written.
+    """
+    content, runs = _planned(sweep, small, out, data_dir)
+    table = sweep_table(content, runs, [state_of(run) for run in runs])
+    print(cells_markdown(table), end="")
+    with input_errors(OSError):
+        files = write_table(table, Path(to) if to else sweep_folder(content, out))
+    print(f"written: {', '.join(map(str, files))}", file=sys.stderr)
 
 
 def run_one(folder: str, script: Path, launcher: str) -> None:
