@@ -10,6 +10,7 @@ from typing import Any
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import build_config, find_config
+from attnseg.apis.options import check_options
 from attnseg.apis.schedule import step_unit
 from attnseg.apis.sweep.options import as_arguments, check_keys, moved_data
 from attnseg.apis.sweep.sweep_file import Cell, Sweep
@@ -68,9 +69,10 @@ def plan_runs(
     folder = sweep_folder(sweep, out)
     present = _present(folder)
     runs: list[Run] = []
+    leaves: dict[Path, Any] = {}
     for cell in sweep.cells():
         try:
-            planned = _Planned.of(cell, sweep.length, data_dir)
+            planned = _Planned.of(cell, sweep.length, data_dir, leaves)
         except UsageError as error:
             labels = ", ".join(cell.labels) or "the run"
             raise UsageError(f"{sweep.path}: {labels}: {error}") from None
@@ -127,21 +129,30 @@ class _Planned:
     arguments: tuple[str, ...]
 
     @classmethod
-    def of(cls, cell: Cell, length: Mapping[str, int], data_dir: str | Path | None) -> "_Planned":
+    def of(
+        cls,
+        cell: Cell,
+        length: Mapping[str, int],
+        data_dir: str | Path | None,
+        leaves: dict[Path, Any],
+    ) -> "_Planned":
         from attnseg.engine.config_hash import config_hash
 
         path = find_config(cell.config)
         options, data = dict(cell.options), cell.data
-        check_keys(build_config(path), options)
-        if data is None and "data_root" in options:
-            data = str(options.pop("data_root"))
+        root = options.pop("data_root", None)
+        data = str(root) if data is None and root is not None else data
+        if path not in leaves:
+            leaves[path] = build_config(path)
+        plain = leaves[path]
+        check_options(plain, options)
+        check_keys(plain, options)
         given: dict[str, Any] = {"cfg_options": options, "data": data, **length}
         cfg = build_config(path, **given)
         if data_dir is not None:
-            data_moved, more = moved_data(cfg, str(data_dir))
-            options |= more
-            data = data_moved or data
-            cfg = build_config(path, **given | {"data": data})
+            # Where the data lie changes no hash.
+            moved, more = moved_data(cfg, str(data_dir))
+            data, options = moved or data, options | more
         unit = step_unit(cfg)
         words = [str(path)]
         words += ["--data", data] if data is not None else []
