@@ -77,8 +77,9 @@ def test_the_content_knows_what_the_config_hash_leaves_out(tmp_path: Path) -> No
         content(options={"load_from": "weights.pth"}),
         content(axes={"images": {"some": {"data": "data/some"}}}),
         content(axes={"images": {"more": {"data": "data/more"}}}),
+        content(options={"data_root": "data/other"}),
     }
-    assert len(others | {plain}) == 5
+    assert len(others | {plain}) == 6
 
 
 def test_a_relabelled_run_keeps_its_folder(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def plan_runs(
             labels = ", ".join(cell.labels) or "the run"
             raise UsageError(f"{sweep.path}: {labels}: {error}") from None
         for seed in sweep.seeds:
-            content = content_hash(planned.config_hash, seed, cell.data, planned.init)
+            content = content_hash(planned.config_hash, seed, planned.data, planned.init)
             name = f"s{seed}-{content[:8]}"
             # The first label that a content had names its folder for good.
             name = present.setdefault(name, f"{_slug(sweep, cell)}-{name}")
@@ -110,7 +110,7 @@ def content_hash(config_hash: str, seed: int, data: str | None, init: str | None
     Args:
         config_hash: See :func:`attnseg.engine.config_hash.config_hash`; the length is in it.
         seed: Of the run.
-        data: Data folder that the axes give: a config's hash leaves folders out.
+        data: Data folder that the sweep gives: a config's hash leaves folders out.
         init: Weights to start from, which it leaves out too.
     """
     text = json.dumps([config_hash, seed, data, init])
@@ -123,6 +123,7 @@ class _Planned:
 
     path: Path
     config_hash: str
+    data: str | None
     init: str | None
     unit: str | None
     steps: int
@@ -147,6 +148,7 @@ class _Planned:
         plain = leaves[path]
         check_options(plain, options)
         check_keys(plain, options)
+        own = data
         given: dict[str, Any] = {"cfg_options": options, "data": data, **length}
         cfg = build_config(path, **given)
         if data_dir is not None:
@@ -164,6 +166,7 @@ class _Planned:
         return cls(
             path=path,
             config_hash=config_hash(cfg),
+            data=own,
             init=str(init) if init else None,
             unit=unit,
             steps=cfg.train_cfg[unit] if unit else 0,
