@@ -31,6 +31,7 @@ class Job:
     gpus_per_node: int = 0
     nodes: int = 1
     partition: str | None = None
+    extra: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -64,9 +65,10 @@ def _runs(sweep: Path) -> list[Run]:
 
 
 def test_each_array_task_runs_its_own_line(sweep: Path, slurm: types.SimpleNamespace) -> None:
-    _submit(sweep, partition="gpu", nodes=2, gpus_per_node=4, max_parallel=2)
+    _submit(sweep, partition="gpu", nodes=2, gpus_per_node=4, max_parallel=2, sbatch=["-C a"])
     (job,) = slurm.jobs
     assert (job.name, job.array, job.partition) == ("table", "0-2%2", "gpu")
+    assert job.extra == ("-C a",)
     assert (job.nodes, job.gpus_per_node, job.tasks_per_node) == (2, 4, 4)
     lines = (job.folder / "commands.txt").read_text().splitlines()
     assert len(lines) == 3
