@@ -52,7 +52,7 @@ def run_diff(first: str, second: str, *, as_json: bool = False) -> bool:
         UsageError: A config is missing, or a folder holds none.
     """
     setup_env()
-    with input_errors(KeyError):
+    with input_errors(KeyError, SyntaxError):
         found = list(compare(read_sources(_config(first)), read_sources(_config(second))))
     if as_json:
         print(json.dumps([vars(difference) for difference in found], indent=2, default=repr))
@@ -106,5 +106,5 @@ def _config(name: str) -> Path:
         return find_config(name)
     found = [*folder.glob("*.py"), *folder.glob("*/vis_data/config.py")]
     if not found:
-        raise UsageError(f"{folder}: no config here; a training writes <config>.py into its folder.")
+        raise UsageError(f"{folder}: no config here; a training leaves <config>.py in its folder.")
     return max(found, key=lambda file: (file.parent == folder, file.stat().st_mtime))

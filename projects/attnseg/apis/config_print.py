@@ -37,7 +37,7 @@ def run_show(
     """
     setup_env()
     path = find_config(config)
-    with input_errors(KeyError):
+    with input_errors(KeyError, SyntaxError):
         sources = read_sources(path)
         check_options(sources.config, cfg_options or {})
         if cfg_options:

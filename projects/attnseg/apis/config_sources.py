@@ -94,10 +94,12 @@ class Sources:
         for length in range(len(keys), 0, -1):
             steps = self.chain.get(keys[:length])
             if steps and not steps[-1].removed:
-                return steps if length == len(keys) else self._items(steps, keys, length)
+                if length == len(keys):
+                    return steps
+                return self.items(steps, keys, length) or steps[-1:]
         return []
 
-    def _items(self, steps: list[Origin], keys: Keys, length: int) -> list[Origin]:
+    def items(self, steps: list[Origin], keys: Keys, length: int) -> list[Origin]:
         """Steps of a list, as those of one key inside it; lists without that key drop out."""
         sources = {layer.file: layer.source for layer in self.layers}
         found = []
@@ -107,7 +109,7 @@ class Sources:
                 place = sources[step.file].place(keys)
                 line = step.line if place.line is None else place.line
                 found.append(replace(step, value=value, line=line, expression=place.expression))
-        return found or steps[-1:]
+        return found
 
     def first_below(self, keys: Keys) -> Origin | None:
         """Where a key, or the first one inside it, was set last."""
@@ -174,7 +176,9 @@ def _read(path: str) -> Sources:
             own = _run(Path(text).read_text(encoding="utf-8"), path, found.config)
         else:
             own = load(text)
-    own = {k: v for k, v in own.items() if not isinstance(v, (types.FunctionType, types.ModuleType))}
+    own = {
+        k: v for k, v in own.items() if not isinstance(v, (types.FunctionType, types.ModuleType))
+    }
     Config._parse_scope(own)
     own.pop(mmengine.config.config.DEPRECATION_KEY, None)
     own = Config._substitute_base_vars(own, variables, found.config)
@@ -239,7 +243,14 @@ def _merge(
 
 def _note(found: Sources, layer: Layer, keys: Keys, value: Any) -> None:
     place = layer.source.place(keys)
-    steps = found.chain.setdefault(keys, [])
+    steps = found.chain.get(keys) or next(
+        (
+            found.items(found.chain[keys[:n]], keys, n)
+            for n in range(len(keys) - 1, 0, -1)
+            if keys[:n] in found.chain
+        ),
+        [],
+    )
     references = tuple(_reference(found, name) for name in place.references)
     found.chain[keys] = [
         *steps,
