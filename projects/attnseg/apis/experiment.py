@@ -10,6 +10,7 @@ from typing import Any
 import attnseg
 from attnseg.apis.arguments import argument_errors, check_classes
 from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command, training_errors
+from attnseg.apis.config_typos import warn_of_typos
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.resume import AUTO, choose_checkpoint, is_complete
@@ -129,6 +130,7 @@ def build_config(
     moved = options.pop("data_root", None)
     data = data if data is not None else moved
     check_options(cfg, options)
+    warn_of_typos(path, options)
     with input_errors(KeyError, TypeError):
         cfg.merge_from_dict(options)
     if data is not None:
