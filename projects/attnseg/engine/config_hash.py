@@ -22,7 +22,7 @@ _INTERVALS = {"val_interval", "val_begin"}
 _WATCHERS = {
     *("LoggerHook", "CheckpointHook", "IterTimerHook", "DetVisualizationHook"),
     *("SegVisualizationHook", "NumClassCheckHook", "CheckInvalidLossHook", "InvalidLossHook"),
-    *("ResultHook", "RecordHook", "ProgressHook", "PictureHook"),
+    *("ResultHook", "RecordHook", "ProgressHook", "PictureHook", "ExecutionHook"),
 }
 
 
