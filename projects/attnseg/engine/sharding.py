@@ -1,11 +1,13 @@
 """Weights, gradients and optimizer states spread over processes (FSDP), with plain checkpoints."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.device import get_device
+from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import nn
@@ -14,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 
+from attnseg.errors import InputError
 from attnseg.registry import MODEL_WRAPPERS
 
 
@@ -59,18 +62,33 @@ class ShardedModel(nn.Module):
     def shard(self, blocks: list[nn.Module], optim_wrapper: OptimWrapper) -> None:
         """Keep this process' part of weights and optimizer states, and free the rest.
 
+        Scalars stay whole, and their gradients are averaged before each update.
+
         Args:
             blocks: Modules whose weights are gathered just while they compute; all others are
                 gathered once a step.
             optim_wrapper: Of all weights; may hold the states of a checkpoint.
+
+        Raises:
+            InputError: Gradients are to be clipped, and some weight is a scalar.
         """
+        scalars = [w for w in self.module.parameters() if not w.dim() and w.requires_grad]
+        if scalars and optim_wrapper.clip_grad_kwargs:
+            name = next(name for name, w in self.module.named_parameters() if not w.dim())
+            raise InputError(
+                f"scale.strategy=fsdp: the scalar weight {name} cannot be sharded, and gradients "
+                "of both kinds cannot be clipped together. Use scale.strategy=ddp, or take "
+                "optim_wrapper.clip_grad out."
+            )
+        for weight in self.module.parameters():
+            weight.data = weight.data.contiguous()  # not channels last, which torch refuses
         device = get_device()
         mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
         names = {id(weight): name for name, weight in self.module.named_parameters()}
         for block in blocks:
             if any(True for _ in block.parameters()):
-                fully_shard(block, mesh=mesh)
-        fully_shard(self.module, mesh=mesh)
+                fully_shard(block, mesh=mesh, ignored_params=set(scalars))
+        fully_shard(self.module, mesh=mesh, ignored_params=set(scalars))
         weights = dict(self.module.named_parameters())
         optimizer = optim_wrapper.optimizer
         states = {}
@@ -82,6 +100,8 @@ class ShardedModel(nn.Module):
                     states[new] = _sharded_state(optimizer.state[old], new)
         optimizer.state.clear()
         optimizer.state.update(states)
+        if scalars:
+            optim_wrapper.step = _averaging(optim_wrapper.step, scalars)
 
     def gather(self) -> None:
         """Hold all weights until :meth:`release`: processes may then compute on their own."""
@@ -119,9 +139,21 @@ class ShardedModel(nn.Module):
                 del owner.__dict__["state_dict"]
 
 
+def _averaging(step: Callable[..., None], weights: list[nn.Parameter]) -> Callable[..., None]:
+    @functools.wraps(step)
+    def average_and_step(**kwargs: Any) -> None:
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            all_reduce(weight.grad, "mean")
+        step(**kwargs)
+
+    return average_and_step
+
+
 def _sharded_state(state: dict[str, Any], weight: DTensor) -> dict[str, Any]:
     return {
-        key: distribute_tensor(value, weight.device_mesh, weight.placements)
+        key: distribute_tensor(value.contiguous(), weight.device_mesh, weight.placements)
         if isinstance(value, torch.Tensor) and value.shape == weight.shape and value.dim()
         else value
         for key, value in state.items()
