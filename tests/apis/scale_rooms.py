@@ -30,9 +30,15 @@ def room_config(
     room: str, root: Path, work_dir: Path, iters: int = 2, launcher: str = "none", **options: Any
 ) -> Config:
     """A leaf of a room on the demo set, without validation; ``options`` have ``__`` for dots."""
+    resume = options.pop("resume", None)
     dotted = {key.replace("__", "."): value for key, value in options.items()}
     cfg = build_config(
-        ROOMS[room], work_dir=work_dir, cfg_options=dotted, max_iters=iters, launcher=launcher
+        ROOMS[room],
+        work_dir=work_dir,
+        cfg_options=dotted,
+        max_iters=iters,
+        launcher=launcher,
+        resume=resume,
     )
     if room == "mask_refine":
         for split in ("train", "val"):
