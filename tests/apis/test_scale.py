@@ -217,7 +217,8 @@ def test_sharded_training_equals_ddp_and_leaves_a_plain_checkpoint(
     states = {}
     for strategy in ("ddp", "fsdp"):
         folder = tmp_path / strategy
-        scale = {"iters": 5, "scale__strategy": strategy}
+        # Adam makes a full step of a gradient that is nothing but rounding.
+        scale = {"iters": 5, "scale__strategy": strategy, "optim_wrapper__optimizer__type": "SGD"}
         two_processes(demo_set, folder, scale, "maskattn_unet", "manet")
         for room in ("maskattn_unet", "manet"):
             file = folder / room / "iter_5.pth"
@@ -229,7 +230,7 @@ def test_sharded_training_equals_ddp_and_leaves_a_plain_checkpoint(
             assert type(fsdp["state_dict"][name]) is torch.Tensor
             if "running" not in name:
                 torch.testing.assert_close(
-                    fsdp["state_dict"][name], value, rtol=1e-4, atol=1e-4, msg=name
+                    fsdp["state_dict"][name], value, rtol=1e-5, atol=1e-5, msg=name
                 )
         assert set(ddp["optimizer"]["state"]) == set(fsdp["optimizer"]["state"])
 
