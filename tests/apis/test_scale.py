@@ -18,7 +18,7 @@ from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import build_config, run_train
 from attnseg.apis.scale import base_batch
 from attnseg.apis.scale_plan import Cluster, ModelSize, plan, simulate_samplers
-from attnseg.engine.blocks import checkpoint_blocks, compile_parts
+from attnseg.engine.blocks import checkpoint_blocks
 from attnseg.engine.config_hash import config_hash
 from attnseg.registry import MODELS
 from tests.apis.scale_rooms import ROOMS, room_config
@@ -172,20 +172,6 @@ def test_accumulated_steps_are_one_large_batch(demo_set: Path, tmp_path: Path) -
         weights.append([p.detach() for p in model.parameters()])
     for one, other in zip(*weights, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_compiled_parts_compute_the_same_under_the_same_names(
-    demo_set: Path, tmp_path: Path
-) -> None:
-    cfg = room_config("maskattn_unet", demo_set, tmp_path)
-    cfg.model.backbone.update(preset=None, channels=(8, 16))
-    plain, fast, batch = built(cfg), built(cfg), batch_of(cfg)
-    assert compile_parts(fast) == ["backbone", "head"]
-    assert list(fast.state_dict()) == list(plain.state_dict())
-    expected, found = gradients(plain, batch), gradients(fast, batch)
-    for name, grad in expected.items():
-        torch.testing.assert_close(found[name], grad, rtol=1e-3, atol=1e-4)
 
 
 def two_processes(root: Path, out: Path, scale: dict[str, Any], *rooms: str) -> None:
