@@ -14,6 +14,7 @@ from attnseg.apis.config_typos import warn_of_typos
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.resume import AUTO, choose_checkpoint, is_complete
+from attnseg.apis.scale import apply_scale
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
 from attnseg.compat import set_run_folder, setup_env
@@ -88,6 +89,7 @@ def build_config(
     launcher: str = "none",
     seed: int | None = None,
     amp: bool = False,
+    auto_scale_lr: str | None = None,
     resume: str | None = None,
     checkpoint: str | Path | None = None,
     show_dir: str | Path | None = None,
@@ -105,7 +107,8 @@ def build_config(
         cfg_options: Dotted keys -> values, merged before the other arguments are applied.
         launcher: One of ``LAUNCHERS``.
         seed: Takes the place of the config's.
-        amp: Mixed precision; needs a GPU, as mmengine does.
+        amp: Mixed precision in float16; needs a GPU. ``scale.precision`` has bfloat16 too.
+        auto_scale_lr: ``'linear'`` or ``'sqrt'``: the learning rate follows the batch.
         resume: ``'auto'`` continues from the newest whole checkpoint of the run folder, and starts
             as without it if there is none; a path continues from that file. Where the config or
             the length has changed since, the new schedule holds from there on.
@@ -142,8 +145,7 @@ def build_config(
     for steps, unit in ((max_iters, "max_iters"), (max_epochs, "max_epochs")):
         if steps is not None:
             _set_length(cfg, steps, unit)
-    if amp:
-        _use_amp(cfg)
+    apply_scale(cfg, amp=amp, rule=auto_scale_lr)
     _choose_checkpoint(cfg, resume, checkpoint)
     if show_dir is not None:
         _draw_into(cfg, Path(show_dir))
@@ -291,21 +293,6 @@ def _checked_launcher(launcher: str) -> str:
     if launcher == "slurm" and "SLURM_PROCID" not in os.environ:
         raise UsageError("--launcher slurm: SLURM_PROCID is not set. Start the command with srun.")
     return launcher
-
-
-def _use_amp(cfg: Any) -> None:
-    from mmengine.device import is_cuda_available
-
-    wrapper = cfg.get("optim_wrapper")
-    if wrapper is None:
-        raise UsageError(f"--amp: {cfg.filename} has no optim_wrapper.")
-    if not is_cuda_available():
-        # mmengine's AmpOptimWrapper refuses to start without a GPU.
-        raise UsageError("--amp: mixed precision needs a GPU, and torch sees none. Leave it out.")
-    if wrapper.get("type", "OptimWrapper") not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise UsageError(f"--amp: optim_wrapper of type {wrapper.type} has no mixed precision.")
-    wrapper.type = "AmpOptimWrapper"
-    wrapper.setdefault("loss_scale", "dynamic")
 
 
 def _choose_checkpoint(cfg: Any, resume: str | None, checkpoint: str | Path | None) -> None:

@@ -17,7 +17,7 @@ RUNNER_KEYS = {
     *("launcher", "env_cfg", "log_processor", "log_level", "visualizer", "default_scope"),
     *("randomness", "experiment_name", "runner_type", "strategy", "compile", "sync_bn"),
     *("model_wrapper_cfg", "find_unused_parameters", "activation_checkpointing"),
-    *("efficient_conv_bn_eval", "custom_imports", "tta_model", "tta_pipeline"),
+    *("efficient_conv_bn_eval", "custom_imports", "tta_model", "tta_pipeline", "scale"),
 }
 # A knob of our bases -> the fields that it went into.
 _FIELDS = {

@@ -23,7 +23,7 @@ _WATCHERS = {
     *("LoggerHook", "CheckpointHook", "IterTimerHook", "DetVisualizationHook"),
     *("SegVisualizationHook", "NumClassCheckHook", "CheckInvalidLossHook", "InvalidLossHook"),
     *("ResultHook", "RecordHook", "ProgressHook", "PictureHook", "StepLogHook"),
-    *("ExactResumeHook", "PreemptionHook"),
+    *("ExactResumeHook", "PreemptionHook", "ExecutionHook"),
 }
 
 
