@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from attnseg import _atomic
+from attnseg._seal import damage, is_sealed, write_sealed
 
 _FIX = (
     "attnseg never runs code out of a checkpoint. If you trust its author, save the weights anew "
@@ -26,11 +27,17 @@ def install_io() -> None:
     _register_atomic_backend()
 
 
-def safe_torch_load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+def safe_torch_load(
+    file: Any, map_location: Any = None, weights_only: bool | None = None, *, mmap: bool = False
+) -> Any:
     """Read a ``torch.save`` file with tensors and plain values only.
 
     Same signature as mmengine's ``_safe_torch_load``, which silently falls back
-    to full unpickling; ``weights_only=False`` is not honoured here.
+    to full unpickling; ``weights_only=False`` is not honoured here. A sealed file is held against
+    its seal first.
+
+    Args:
+        mmap: Leave tensors in the file until they are used; then the seal is not looked at.
 
     Raises:
         RuntimeError: The file is damaged, or needs a class or function that is
@@ -38,9 +45,15 @@ def safe_torch_load(file: Any, map_location: Any = None, weights_only: bool | No
     """
     import torch
 
+    sealed = isinstance(file, (str, os.PathLike)) and not mmap and is_sealed(file)
+    if sealed and (wrong := damage(file)):
+        raise RuntimeError(f"{file} {wrong}. Copy it again, or use the checkpoint before it.")
     try:
         with _allowed_globals():
-            return _without_code(torch.load(file, map_location=map_location, weights_only=True))
+            options: dict[str, Any] = {"mmap": True} if mmap else {}
+            return _without_code(
+                torch.load(file, map_location=map_location, weights_only=True, **options)
+            )
     except OSError:
         raise
     except Exception as error:  # Unpicklers fail at other bytes in more ways than a list can name.
@@ -180,7 +193,8 @@ def _register_atomic_backend() -> None:
         attnseg_atomic = True
 
         def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
-            _atomic.write_bytes(filepath, obj)
+            with _atomic.replace_file(filepath) as file:
+                write_sealed(file, obj)
 
         def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = "utf-8") -> None:
             _atomic.write_text(filepath, obj, encoding)

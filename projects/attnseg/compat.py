@@ -47,8 +47,10 @@ def setup_env() -> None:
     - mmdet imports without mmcv's compiled operators and without panopticapi;
     - a bare ``LoadImageFromFile`` reads deep images and channels as our data sets do, also in
       mmdet's and mmseg's inferencers;
-    - launching works on nodes without CUDA, and results are collected in the run folder;
-    - checkpoints are written atomically and read without running code from them.
+    - launching and SyncBatchNorm work on nodes without CUDA;
+    - results are collected in the run folder;
+    - checkpoints are written atomically with a seal, read without running code from them, and an
+      old one is removed only when the new one is there.
 
     Raises:
         ModuleNotFoundError: mmengine or mmcv is not installed; says how to install them.
@@ -59,15 +61,19 @@ def setup_env() -> None:
                 f"{module} is not installed. Run `pip install onedl-{module}`, or `make test` in "
                 "a checkout, which installs everything."
             )
+    from attnseg._compat_checkpoint import install_checkpoint
     from attnseg._compat_dist import install_dist
     from attnseg._compat_io import install_io
+    from attnseg._compat_sync_bn import install_sync_bn
 
     _register_packages()
     _stub_operators()
     _stub_panopticapi()
     _register_loader()
     install_dist()
+    install_sync_bn()
     install_io()
+    install_checkpoint()
 
 
 def rgb2id(color: Any) -> Any:

@@ -44,3 +44,9 @@ WEIGHT_INITIALIZERS = Registry(
     scope="attnseg",
     locations=["attnseg.engine.initializers"],
 )
+OPTIM_WRAPPERS = Registry(
+    "optimizer wrapper", parent=root.OPTIM_WRAPPERS, scope="attnseg", locations=["attnseg.engine"]
+)
+MODEL_WRAPPERS = Registry(
+    "model wrapper", parent=root.MODEL_WRAPPERS, scope="attnseg", locations=["attnseg.engine"]
+)

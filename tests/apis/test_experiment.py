@@ -166,8 +166,8 @@ def test_semantic_train_resume_and_test_from_another_directory(tiny: Path, tmp_p
 
     longer = {"train_cfg.max_iters": 6, "train_cfg.val_interval": 6}
     cfg = build_config(config, work_dir=run, data=tiny, resume="auto", cfg_options=longer)
-    assert cfg.load_from.endswith("iter_4.pth")
     runner = experiment.run_train(cfg)
+    assert runner.cfg.load_from.endswith("iter_4.pth")
     assert runner.iter == 6 and (run / "iter_6.pth").is_file()
 
     drawn = tmp_path / "drawn"
@@ -404,20 +404,16 @@ def test_options_of_the_command_line(
             build_config(config, launcher=launcher)
 
 
-def test_auto_resume_of_a_fresh_run_keeps_the_start_weights(tmp_path: Path) -> None:
+def test_auto_resume_keeps_the_start_weights_for_a_fresh_start(tmp_path: Path) -> None:
     config, weights, run = _semantic(tmp_path), tmp_path / "w.pth", tmp_path / "run"
     weights.touch()
     cfg = build_config(config, resume="auto", work_dir=run, checkpoint=weights)
-    assert (cfg.resume, cfg.load_from) == (False, str(weights))
+    assert (cfg.resume, cfg.load_from) == ("auto", str(weights))
     options = {"load_from": "from_the_config.pth"}
     cfg = build_config(config, resume="auto", work_dir=run, cfg_options=options)
-    assert (cfg.resume, cfg.load_from) == (False, "from_the_config.pth")
-    run.mkdir()
-    (run / "iter_7.pth").touch()
-    cfg = build_config(config, resume="auto", work_dir=run, checkpoint=weights)
-    assert (cfg.resume, cfg.load_from) == (True, str(run / "iter_7.pth"))
+    assert (cfg.resume, cfg.load_from) == ("auto", "from_the_config.pth")
     cfg = build_config(config, work_dir=run, cfg_options={"resume": True})
-    assert (cfg.resume, cfg.load_from) == (True, str(run / "iter_7.pth"))
+    assert (cfg.resume, cfg.load_from) == ("auto", None)
 
 
 def test_amp_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnseg.engine.checkpoint import check_weights, latest_checkpoint, load_weights
+from attnseg.engine.checkpoint import check_weights, load_weights
 
 
 def _model(width: int = 2) -> nn.Module:
@@ -79,17 +79,3 @@ def test_start_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_file_without_weights(tmp_path: Path, content: object) -> None:
     with pytest.raises(RuntimeError, match=r"w\.pth: holds no weights"):
         load_weights(_model(), _saved(tmp_path, content))
-
-
-def test_latest_checkpoint(tmp_path: Path) -> None:
-    assert latest_checkpoint(tmp_path / "none") is None
-    for name in ("epoch_9.pth", "epoch_10.pth", "best_mIoU_epoch_99.pth"):
-        (tmp_path / name).touch()
-    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
-    pointer = tmp_path / "last_checkpoint"
-    pointer.write_text("/folder/before/the/move/epoch_9.pth")
-    assert latest_checkpoint(tmp_path).name == "epoch_9.pth"
-    pointer.write_text("")
-    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"
-    pointer.write_text(str(tmp_path / "deleted.pth"))
-    assert latest_checkpoint(tmp_path).name == "epoch_10.pth"

@@ -23,3 +23,14 @@ vis_backends = [dict(type="LocalVisBackend")]
 log_level = "INFO"
 load_from = None
 resume = False
+
+# How the run is spread over devices; docs/scale.md has each switch.
+scale = dict(
+    accumulate=1,  # steps in an update
+    precision="fp32",  # or "bf16", "fp16" (a GPU)
+    compile=False,
+    checkpoint_activations=False,  # True, or a list of modules
+    strategy="ddp",  # or "fsdp"
+    lr_rule=None,  # "linear" or "sqrt": the rate follows the batch
+    base_batch=None,  # what the rate is for; None: GPUs x batch of the leaf's name
+)

@@ -120,6 +120,13 @@ def train_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--resume", nargs="?", const="auto", help="checkpoint, or nothing: newest")
     parser.add_argument("--load-from", dest="checkpoint", help="weights to start from")
     parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
+    parser.add_argument(
+        "--auto-scale-lr",
+        nargs="?",
+        const="linear",
+        choices=("linear", "sqrt"),
+        help="learning rate by batch and number of processes (default: linear)",
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--max-iters", type=int, help="length; the schedule follows, resumed or not"

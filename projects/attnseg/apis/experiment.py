@@ -10,8 +10,11 @@ from typing import Any
 import attnseg
 from attnseg.apis.arguments import argument_errors, check_classes
 from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command, training_errors
+from attnseg.apis.config_typos import warn_of_typos
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
+from attnseg.apis.resume import AUTO, choose_checkpoint, is_complete
+from attnseg.apis.scale import apply_scale
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
 from attnseg.compat import set_run_folder, setup_env
@@ -86,6 +89,7 @@ def build_config(
     launcher: str = "none",
     seed: int | None = None,
     amp: bool = False,
+    auto_scale_lr: str | None = None,
     resume: str | None = None,
     checkpoint: str | Path | None = None,
     show_dir: str | Path | None = None,
@@ -103,8 +107,9 @@ def build_config(
         cfg_options: Dotted keys -> values, merged before the other arguments are applied.
         launcher: One of ``LAUNCHERS``.
         seed: Takes the place of the config's.
-        amp: Mixed precision; needs a GPU, as mmengine does.
-        resume: ``'auto'`` continues from the newest checkpoint of the run folder, and starts
+        amp: Mixed precision in float16; needs a GPU. ``scale.precision`` has bfloat16 too.
+        auto_scale_lr: ``'linear'`` or ``'sqrt'``: the learning rate follows the batch.
+        resume: ``'auto'`` continues from the newest whole checkpoint of the run folder, and starts
             as without it if there is none; a path continues from that file. Where the config or
             the length has changed since, the new schedule holds from there on.
         checkpoint: Weights to evaluate, or to start from.
@@ -128,6 +133,7 @@ def build_config(
     moved = options.pop("data_root", None)
     data = data if data is not None else moved
     check_options(cfg, options)
+    warn_of_typos(path, options)
     with input_errors(KeyError, TypeError):
         cfg.merge_from_dict(options)
     if data is not None:
@@ -139,8 +145,7 @@ def build_config(
     for steps, unit in ((max_iters, "max_iters"), (max_epochs, "max_epochs")):
         if steps is not None:
             _set_length(cfg, steps, unit)
-    if amp:
-        _use_amp(cfg)
+    apply_scale(cfg, amp=amp, rule=auto_scale_lr)
     _choose_checkpoint(cfg, resume, checkpoint)
     if show_dir is not None:
         _draw_into(cfg, Path(show_dir))
@@ -176,11 +181,22 @@ def run_train(cfg: Any) -> Any:
         MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
     from attnseg.engine.checkpoint import check_weights
-    from attnseg.engine.hooks import ChannelsHook, ScheduleHook
+    from attnseg.engine.config_hash import config_hash
+    from attnseg.engine.hooks import (
+        ChannelsHook,
+        ExactResumeHook,
+        PreemptionHook,
+        ScheduleHook,
+        StepLogHook,
+    )
+    from attnseg.engine.signals import listen
 
     _check_data(cfg, ("train_dataloader", "val_dataloader"))
+    listen()
     with input_errors():
         runner = _build_runner(cfg)
+        choose_checkpoint(runner)
+    cfg = runner.cfg
     if cfg.get("load_from"):
         with input_errors(RuntimeError):
             found = check_weights(runner.model, cfg.load_from, strict=bool(cfg.get("resume")))
@@ -188,8 +204,15 @@ def run_train(cfg: Any) -> Any:
     with input_errors(), argument_errors(cfg):
         _build_loops(runner, "train_loop", "val_loop")
     check_classes(runner)
+    if cfg.get("resume") and is_complete(
+        cfg.work_dir, config_hash(cfg), runner.seed, runner.max_iters
+    ):
+        runner.logger.info(f"{cfg.work_dir}: this training is complete, nothing is left to do")
+        return runner
     _check_first_weights(runner)
-    runner.register_hook(ChannelsHook())
+    for hook in (ChannelsHook, ExactResumeHook, PreemptionHook, StepLogHook):
+        if not any(isinstance(present, hook) for present in runner.hooks):
+            runner.register_hook(hook())
     if cfg.get("resume"):
         runner.register_hook(ScheduleHook())
     with training_errors():
@@ -272,36 +295,20 @@ def _checked_launcher(launcher: str) -> str:
     return launcher
 
 
-def _use_amp(cfg: Any) -> None:
-    from mmengine.device import is_cuda_available
-
-    wrapper = cfg.get("optim_wrapper")
-    if wrapper is None:
-        raise UsageError(f"--amp: {cfg.filename} has no optim_wrapper.")
-    if not is_cuda_available():
-        # mmengine's AmpOptimWrapper refuses to start without a GPU.
-        raise UsageError("--amp: mixed precision needs a GPU, and torch sees none. Leave it out.")
-    if wrapper.get("type", "OptimWrapper") not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise UsageError(f"--amp: optim_wrapper of type {wrapper.type} has no mixed precision.")
-    wrapper.type = "AmpOptimWrapper"
-    wrapper.setdefault("loss_scale", "dynamic")
-
-
 def _choose_checkpoint(cfg: Any, resume: str | None, checkpoint: str | Path | None) -> None:
-    from attnseg.engine.checkpoint import latest_checkpoint
-
     if resume is None and checkpoint is None and cfg.get("resume") and not cfg.get("load_from"):
-        resume = "auto"
-    if resume == "auto":
-        found = latest_checkpoint(cfg.work_dir)
-        # A fresh start where there is nothing to continue from: what a requeued job needs.
-        cfg.resume, resume = False, str(found) if found else None
-    chosen = resume if resume is not None else checkpoint
-    if chosen is None:
-        return
-    if "://" not in str(chosen) and not Path(chosen).expanduser().is_file():
-        raise UsageError(f"checkpoint '{chosen}' not found. {_nearby_checkpoints(Path(chosen))}")
-    cfg.resume, cfg.load_from = resume is not None, str(chosen)
+        resume = AUTO
+    chosen = resume if resume not in (None, AUTO) else checkpoint
+    if chosen is not None:
+        if "://" not in str(chosen) and not Path(chosen).expanduser().is_file():
+            raise UsageError(
+                f"checkpoint '{chosen}' not found. {_nearby_checkpoints(Path(chosen))}"
+            )
+        cfg.resume, cfg.load_from = resume is not None, str(chosen)
+    if resume == AUTO:
+        # Settled when the run begins, once for all processes. With nothing to continue from, it
+        # is a fresh start: what a requeued job needs.
+        cfg.resume = AUTO
 
 
 def _nearby_checkpoints(path: Path) -> str:

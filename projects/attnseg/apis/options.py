@@ -9,7 +9,7 @@ from attnseg.apis.command import UsageError
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 EVALUATORS = ("val_evaluator", "test_evaluator")
 # What mmengine's runners, and here TTA, read from the top level of a config.
-_READ = {
+RUNNER_KEYS = {
     *LOADERS,
     *EVALUATORS,
     *("model", "work_dir", "train_cfg", "val_cfg", "test_cfg", "optim_wrapper", "param_scheduler"),
@@ -17,7 +17,7 @@ _READ = {
     *("launcher", "env_cfg", "log_processor", "log_level", "visualizer", "default_scope"),
     *("randomness", "experiment_name", "runner_type", "strategy", "compile", "sync_bn"),
     *("model_wrapper_cfg", "find_unused_parameters", "activation_checkpointing"),
-    *("efficient_conv_bn_eval", "custom_imports", "tta_model", "tta_pipeline"),
+    *("efficient_conv_bn_eval", "custom_imports", "tta_model", "tta_pipeline", "scale"),
 }
 # A knob of our bases -> the fields that it went into.
 _FIELDS = {
@@ -56,7 +56,7 @@ def check_options(cfg: Any, options: Iterable[str]) -> None:
     """
     for option in options:
         name, _, rest = option.partition(".")
-        if name in _READ:
+        if name in RUNNER_KEYS:
             continue
         if name in _FLAGS:
             fix = f"Use {_FLAGS[name]}."
@@ -65,7 +65,7 @@ def check_options(cfg: Any, options: Iterable[str]) -> None:
         elif name in cfg:
             fix = "Set the field of the model, loader or schedule that it went into."
         else:
-            near = difflib.get_close_matches(name, _READ, n=1)
+            near = difflib.get_close_matches(name, RUNNER_KEYS, n=1)
             fix = f"Did you mean {near[0]}?" if near else "It is no field of a run."
         why = "is read while the config is computed" if name in cfg else "is not in the config"
         raise UsageError(f"--cfg-options {option}: '{name}' {why}: it would change nothing. {fix}")

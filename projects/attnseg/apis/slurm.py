@@ -13,9 +13,7 @@ from pathlib import Path
 from attnseg._atomic import write_json, write_text
 from attnseg.apis.command import UsageError
 from attnseg.engine.provenance import command, git_state
-
-# The exit status of a run that was told to stop, has saved, and wants to go on.
-PREEMPTED = 75
+from attnseg.engine.signals import EXIT_STATUS
 
 # Slurm signals all processes of a task, so this shell has to outlive what it waits for. srun's own
 # status would be that of the tasks that it ends because another one failed.
@@ -123,7 +121,7 @@ def script_text(job: SlurmJob) -> str:
     srun += ["bash", "-c", _TASK.format(command=job.command)]
     body = _BODY.format(folder=shlex.quote(str(job.folder)), srun=shlex.join(srun))
     if job.requeue:
-        body += _REQUEUE.format(preempted=PREEMPTED, max_restarts=job.max_restarts)
+        body += _REQUEUE.format(preempted=EXIT_STATUS, max_restarts=job.max_restarts)
     return f"#!/bin/bash\n{options}{body}exit $status\n"
 
 

@@ -21,6 +21,15 @@ def submission_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("config", help="as for tools/train.py")
     parser.add_argument("--work-dir", help="run folder (default: ./work_dirs/<config>)")
     parser.add_argument("--name", help="name of the job (default: the config's)")
+    add_job_arguments(parser)
+    parser.add_argument(
+        "--array", help="such as 0-4%%2: one training per number, which is its seed and subfolder"
+    )
+    return parser
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """What each job needs and may do, by the names that ``SlurmJob`` has, and ``dry_run``."""
     parser.add_argument("--partition")
     parser.add_argument("--account")
     parser.add_argument("--qos")
@@ -43,9 +52,6 @@ def submission_parser(description: str | None) -> argparse.ArgumentParser:
         "--max-restarts", type=int, default=3, help="after kills by a signal (default: 3)"
     )
     parser.add_argument(
-        "--array", help="such as 0-4%%2: one training per number, which is its seed and subfolder"
-    )
-    parser.add_argument(
         "--sbatch",
         action="append",
         default=[],
@@ -53,7 +59,6 @@ def submission_parser(description: str | None) -> argparse.ArgumentParser:
         help="further option of sbatch: --sbatch=--constraint=a100; may be repeated",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the script, send nothing")
-    return parser
 
 
 def training_job(train: Path, arguments: argparse.Namespace, given: list[str]) -> SlurmJob:

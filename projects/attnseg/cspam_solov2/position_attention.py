@@ -53,6 +53,8 @@ class PositionAttentionModule(BaseModule):
     # Name as a plugin of mmdet's and mmseg's ResNet.
     _abbr_ = "position_attn"
 
+    is_block = True
+
     def __init__(
         self,
         in_channels: int,

@@ -7,5 +7,15 @@ from attnseg.engine.hooks import (
     RecordHook,
     ResultHook,
 )
+from attnseg.engine.precision import AutocastOptimWrapper
+from attnseg.engine.sharding import ShardedModel
 
-__all__ = ["InvalidLossHook", "PictureHook", "ProgressHook", "RecordHook", "ResultHook"]
+__all__ = [
+    "AutocastOptimWrapper",
+    "InvalidLossHook",
+    "PictureHook",
+    "ProgressHook",
+    "RecordHook",
+    "ResultHook",
+    "ShardedModel",
+]

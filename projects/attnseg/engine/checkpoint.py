@@ -1,4 +1,4 @@
-"""Weights: loaded completely or not at all; the newest checkpoint of a run."""
+"""Weights: loaded completely or not at all."""
 
 import re
 from collections.abc import Mapping
@@ -66,27 +66,6 @@ def check_weights(model: nn.Module, path: str | Path, *, strict: bool) -> str:
             f"{_hint(checkpoint)}"
         )
     return "; ".join([f"{matching} of {len(expected)} weights match", *problems])
-
-
-def latest_checkpoint(folder: str | Path) -> Path | None:
-    """The newest checkpoint of a run folder, or None.
-
-    mmengine's pointer file ``last_checkpoint`` is used where it is intact; it
-    holds an absolute path, so that it is stale after the folder was moved.
-    """
-    folder = Path(folder)
-    pointer = folder / "last_checkpoint"
-    if pointer.is_file():
-        named = pointer.read_text().strip()
-        for candidate in (Path(named), folder / Path(named).name) if named else ():
-            if candidate.is_file():
-                return candidate
-    found = [
-        (int(match[1]), path)
-        for path in folder.glob("*.pth")
-        if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
-    ]
-    return max(found, default=(0, None))[1]
 
 
 def _read(path: str | Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:

@@ -22,7 +22,8 @@ _INTERVALS = {"val_interval", "val_begin"}
 _WATCHERS = {
     *("LoggerHook", "CheckpointHook", "IterTimerHook", "DetVisualizationHook"),
     *("SegVisualizationHook", "NumClassCheckHook", "CheckInvalidLossHook", "InvalidLossHook"),
-    *("ResultHook", "RecordHook", "ProgressHook", "PictureHook"),
+    *("ResultHook", "RecordHook", "ProgressHook", "PictureHook", "StepLogHook"),
+    *("ExactResumeHook", "PreemptionHook", "ExecutionHook"),
 }
 
 

@@ -119,7 +119,7 @@ def require_whole(model: nn.Module) -> bool:
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         replicated = (BaseTTAModel, nn.DataParallel, nn.parallel.DistributedDataParallel)
-        if not isinstance(model, replicated):
+        if not isinstance(model, replicated) and getattr(model, "sharded", True):
             raise RuntimeError(f"{type(model).__name__} may have spread it over the processes")
         model = model.module
     return True

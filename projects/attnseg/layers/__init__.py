@@ -6,7 +6,7 @@ from attnseg.layers.mask_attention import MaskAttention
 from attnseg.layers.mask_boxes import mask_boxes
 from attnseg.layers.multi_head import MultiHeadAttention
 from attnseg.layers.position import coordinates, sine_positions
-from attnseg.layers.recompute import recompute
+from attnseg.recompute import recompute
 
 __all__ = [
     "CrossStage",

@@ -21,6 +21,8 @@ class DoubleConv(nn.Module):
         ValueError: for a residual with different channel counts.
     """
 
+    is_block = True
+
     def __init__(
         self,
         in_channels: int,

@@ -55,6 +55,8 @@ class MaskAttention(BaseModule):
 
     _abbr_ = "mask_attn"
 
+    is_block = True
+
     def __init__(
         self,
         in_channels: int,

@@ -40,6 +40,8 @@ class FusionAttentionBlock(BaseModule):
         equations as above, from a restatement of that paper.
     """
 
+    is_block = True
+
     def __init__(
         self,
         high_channels: int,

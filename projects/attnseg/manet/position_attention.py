@@ -39,6 +39,8 @@ class PositionAttentionBlock(BaseModule):
         equations as above, from a restatement of that paper.
     """
 
+    is_block = True
+
     def __init__(
         self,
         in_channels: int,

@@ -9,25 +9,37 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(function: Callable[..., Any], *inputs: Any, owner: nn.Module) -> Any:
+# A graph of torch.compile ends here: it cannot hold the context of the second pass.
+@torch.compiler.disable(recursive=False)
+def recompute(
+    function: Callable[..., Any],
+    *inputs: Any,
+    owner: nn.Module,
+    random: bool = False,
+    **named: Any,
+) -> Any:
     """Call a function whose intermediate results are not kept for the backward pass.
 
     As torch's activation checkpointing, with two differences: without gradients it is a plain
     call, and batch norms count each batch once, though they see it twice.
 
     Args:
-        function: without random numbers.
+        function: what to call.
         inputs: its arguments.
         owner: holds the norms that the function uses.
+        random: whether the function draws random numbers, as dropout does; then it draws the
+            same again.
+        named: its keyword arguments.
     """
     if not torch.is_grad_enabled():
-        return function(*inputs)
+        return function(*inputs, **named)
     return checkpoint(
         function,
         *inputs,
         use_reentrant=False,
-        preserve_rng_state=False,
+        preserve_rng_state=random,
         context_fn=lambda: (nullcontext(), _statistics_at_rest(owner)),
+        **named,
     )
 
 
