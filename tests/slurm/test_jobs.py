@@ -11,6 +11,7 @@ import pytest
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.slurm import SlurmJob, job_states, script_text, submit
+from attnseg.engine.provenance import command
 from tests.slurm.cluster import Cluster
 
 # Each start leaves a line; then the program does what the test wants, in rank 0 or all.
@@ -165,7 +166,7 @@ def test_resources_are_as_asked_and_the_submission_is_recorded(
     assert (shown["Partition"], shown["NumNodes"], shown["NumCPUs"]) == ("gpu", "2", "12")
     record = json.loads((job.folder / f"slurm-{number}.json").read_text())
     assert record["job"] == number and record["script"] == script_text(wide)
-    assert "pytest" in record["command"] and record["directory"] == str(Path.cwd())
+    assert record["command"] == command() and record["directory"] == str(Path.cwd())
     assert set(record["code"]) == {"revision", "dirty"}
 
 
