@@ -1,0 +1,1 @@
+"""Sweeps: many runs from one file, run here or on Slurm, and their table; docs/sweeps.md."""

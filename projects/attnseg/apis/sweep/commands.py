@@ -1,0 +1,112 @@
+"""The commands of ``tools/sweep.py``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from attnseg.apis.command import UsageError
+from attnseg.apis.sweep.plan import Run, plan_runs, sweep_folder
+from attnseg.apis.sweep.run import Runner
+from attnseg.apis.sweep.state import State, counts, state_of
+from attnseg.apis.sweep.sweep_file import Sweep, read_sweep
+from attnseg.apis.sweep.task import run_task
+from attnseg.leaderboard.text import columns_of_text
+
+
+def run_plan(sweep: str, small: bool, out: str | None, data_dir: str | None) -> None:
+    """Print the runs of a sweep: labels, seed, config, folder and state."""
+    content, runs = _planned(sweep, small, out, data_dir)
+    states = {run.folder: state_of(run) for run in runs}
+    header = [*(axis.name for axis in content.axes), "seed", "config", "folder", "state"]
+    seen: set[Path] = set()
+    lines = []
+    for run in runs:
+        note = " (shared)" if run.folder in seen else ""
+        seen.add(run.folder)
+        state = f"{states[run.folder].name}{note}"
+        lines.append([*run.labels, str(run.seed), run.config.stem, run.name, state])
+    print(columns_of_text([header, *lines]))
+    print(f"\n{_title(content)}: {_count(len(seen))} in {sweep_folder(content, out)}")
+    print(f"{counts(states.values())}.")
+
+
+def run_runs(
+    sweep: str,
+    small: bool,
+    out: str | None,
+    data_dir: str | None,
+    tool: Path,
+    jobs: int = 1,
+    fail_fast: bool = False,
+) -> None:
+    """Train the missing runs here.
+
+    Raises:
+        SystemExit: With the status of :meth:`Runner.run` unless it is 0.
+        UsageError: If the sweep cannot be planned, or ``jobs`` is not positive.
+    """
+    if jobs < 1:
+        raise UsageError(f"--jobs: expected at least 1, got {jobs}.")
+    _, runs = _planned(sweep, small, out, data_dir)
+    status = Runner(tool, jobs, fail_fast).run(_once(runs))
+    print(f"{counts(state_of(run) for run in _once(runs))}.")
+    if status:
+        raise SystemExit(status)
+
+
+def run_status(
+    sweep: str, small: bool, out: str | None, data_dir: str | None, as_json: bool = False
+) -> None:
+    """Print what became of each run."""
+    _, runs = _planned(sweep, small, out, data_dir)
+    runs = _once(runs)
+    states = [state_of(run) for run in runs]
+    if as_json:
+        print(json.dumps([_as_dict(*pair) for pair in zip(runs, states, strict=True)], indent=2))
+        return
+    for run, state in zip(runs, states, strict=True):
+        print(f"{state.name:11} {run.name}{f': {state.detail}' if state.detail else ''}")
+    print(f"{_count(len(runs))}: {counts(states)}.")
+
+
+def run_one(folder: str, script: Path, launcher: str) -> None:
+    """Train one run that ``run`` or ``submit`` prepared.
+
+    Raises:
+        SystemExit: With the training's exit status unless it is 0.
+    """
+    status = run_task(folder, script, launcher)
+    if status:
+        raise SystemExit(status)
+
+
+def _planned(
+    sweep: str, small: bool, out: str | None, data_dir: str | None
+) -> tuple[Sweep, list[Run]]:
+    content = read_sweep(sweep, small)
+    return content, plan_runs(content, out, data_dir)
+
+
+def _once(runs: list[Run]) -> list[Run]:
+    """Cells that are the same experiment share a run."""
+    return list({run.folder: run for run in runs}.values())
+
+
+def _title(sweep: Sweep) -> str:
+    return f"{sweep.title} (small form)" if sweep.small else sweep.title
+
+
+def _count(number: int) -> str:
+    return f"{number} run{'s' * (number != 1)}"
+
+
+def _as_dict(run: Run, state: State) -> dict[str, Any]:
+    return {
+        "labels": run.labels,
+        "seed": run.seed,
+        "state": state.name,
+        "detail": state.detail,
+        "folder": str(run.folder),
+        "config": str(run.config),
+        "record": str(state.record) if state.record else None,
+    }
