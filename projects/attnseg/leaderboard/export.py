@@ -42,7 +42,7 @@ def table_csv(tables: Sequence[Table]) -> str:
             line += [row.cost(key) for key in COSTS]
             line += list(row.difference or (None, None, None))
             lines.append([*line, _words(run.record.id for run in row.runs)])
-    return _csv(header, lines)
+    return csv_text(header, lines)
 
 
 def records_csv(records: Sequence[Record]) -> str:
@@ -57,7 +57,7 @@ def records_csv(records: Sequence[Record]) -> str:
         for key in metrics:
             line += record.metrics.get(key, (None, None, None))
         lines.append([*line, record.path])
-    return _csv(header, lines)
+    return csv_text(header, lines)
 
 
 def tables_json(
@@ -148,7 +148,8 @@ def _words(values: Any) -> str:
     return " ".join("unknown" if value is None else str(value) for value in values)
 
 
-def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+def csv_text(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    """A table in CSV; None and NaN are empty fields."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

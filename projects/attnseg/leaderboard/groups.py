@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -46,11 +46,14 @@ class Row:
     """Runs that differ in nothing but their seeds.
 
     Attributes:
-        runs: At least one, by seed.
+        runs: At least one, except in a sweep's table; by seed.
         missing: Expected seeds without a run.
         mark: What tells it from other rows of the same config.
         rank: From 1 on; None where the ranking metric is not defined.
         difference: To the best row, in the ranking metric; None if it cannot be tested.
+        labels: Of a sweep's cell, one for each axis; then there may be no runs yet.
+        reference: Metric -> figure of somebody else, in the unit of the table's reference.
+        note: Why there are no runs.
     """
 
     runs: list[Run]
@@ -58,10 +61,15 @@ class Row:
     mark: str = ""
     rank: int | None = None
     difference: Difference | None = None
+    labels: tuple[str, ...] = ()
+    reference: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def name(self) -> str:
-        """Name of the config, with what tells it from others of this name."""
+        """The labels, else the name of the config with what tells it from others of this name."""
+        if self.labels:
+            return ", ".join(filter(None, self.labels))
         return self.runs[0].name + (f" ({self.mark})" if self.mark else "")
 
     @property
@@ -90,6 +98,25 @@ class Row:
         return fmean(values) if values else None
 
 
+class Reference(NamedTuple):
+    """Where figures come from that are not ours.
+
+    Attributes:
+        source: Such as a table of a paper.
+        unit: Of the figures; may be empty.
+        keys: Metrics that have some.
+    """
+
+    source: str
+    unit: str
+    keys: list[str]
+
+    def title(self, key: str) -> str:
+        """Header of a column of these figures."""
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{key}{unit}, paper: {self.source}, not ours"
+
+
 @dataclass
 class Table:
     """Rows that were measured alike.
@@ -101,6 +128,8 @@ class Table:
         differs: How this table's measurement differs from that of the first table.
         notes: What a reader has to know.
         level: Of the intervals, if the records say.
+        axes: Of the sweep whose cells the rows are, in its order; else none.
+        reference: What the rows' figures of others are.
     """
 
     key: dict[str, Any]
@@ -109,6 +138,8 @@ class Table:
     differs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     level: float | None = None
+    axes: list[str] = field(default_factory=list)
+    reference: Reference | None = None
 
     @property
     def primary(self) -> Column:
@@ -123,7 +154,7 @@ class Table:
     @property
     def title(self) -> str:
         """Data set, split and evaluators in a few words."""
-        record = self.rows[0].runs[0].record
+        record = self.runs[0].record
         data = record.get("data") or {}
         types = [str(e["type"]).rpartition(".")[2] for e in self.key["evaluators"]]
         parts = [data.get("type") or "unknown data", data.get("split"), data.get("annotations")]

@@ -136,6 +136,12 @@ def _table(table: Table) -> dict[str, Any]:
             for key, names in families.items()
         ],
         "settings": [_evaluator_text(e) for e in table.key["evaluators"]],
+        "axes": table.axes,
+        "reference": [
+            {"key": key, "title": table.reference.title(key)} for key in table.reference.keys
+        ]
+        if table.reference
+        else [],
     }
 
 
@@ -155,21 +161,26 @@ def _family_unit(key: str, classes: Sequence[str], records: Sequence[Record]) ->
 def _row(index: int, table: Table, row: Row, album: Album, images: int) -> dict[str, Any]:
     keys = list(dict.fromkeys(key for run in row.runs for key in run.metrics))
     difference = row.difference
-    shown = next((run for run in row.runs if run.record.get("per_image")), row.runs[0])
-    cards = run_images(shown.record, table.primary, images, album)
-    cards["of"] = "" if len(row.runs) == 1 else f"seed {shown.seed}"
+    cards: dict[str, Any] = {"cards": [], "notes": [], "legend": [], "of": ""}
+    if row.runs:
+        shown = next((run for run in row.runs if run.record.get("per_image")), row.runs[0])
+        cards = run_images(shown.record, table.primary, images, album)
+        cards["of"] = "" if len(row.runs) == 1 else f"seed {shown.seed}"
     return {
         "table": index,
         "rank": row.rank,
         "name": row.name,
-        "seeds": seeds_text(row),
+        "seeds": seeds_text(row) if row.runs else "",
+        "labels": list(row.labels),
+        "reference": dict(row.reference),
+        "note": row.note,
         "n": len(row.runs),
         "missing": row.missing,
         "metrics": {key: list(row.summary(key)) for key in keys},
         "cost": {key: row.cost(key) for key in COSTS},
         "difference": difference and list(difference),
         "close": difference is not None and not difference.distinguishable,
-        "facts": _facts(row.runs[0].record),
+        "facts": _facts(row.runs[0].record) if row.runs else [],
         "images": cards,
     }
 

@@ -52,19 +52,21 @@ class Grid:
 
 def to_markdown(tables: Sequence[Table]) -> str:
     """Set tables in Markdown, one section each where there are several."""
-    parts = [_separation(tables, _markdown)] if len(tables) > 1 else []
+    parts = [_separation(tables, markdown_text)] if len(tables) > 1 else []
     for number, table in enumerate(tables, 1):
         grid = _grid(table)
-        parts.append(f"## Table {number}: {_markdown(grid.title)}")
-        parts += [_markdown(line) for line in grid.above]
-        head = "| " + " | ".join(map(_markdown, grid.headers)) + " |"
+        parts.append(f"## Table {number}: {markdown_text(grid.title)}")
+        parts += [markdown_text(line) for line in grid.above]
+        head = "| " + " | ".join(map(markdown_text, grid.headers)) + " |"
         rule = "|" + "|".join("---" if name in _TEXTS else "--:" for name in grid.headers)
         lines = [head, rule + "|"]
         for row in grid.rows:
-            cells = (f"**{_markdown(c.text)}**" if c.best else _markdown(c.text) for c in row)
+            cells = (
+                f"**{markdown_text(c.text)}**" if c.best else markdown_text(c.text) for c in row
+            )
             lines.append("| " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
-        parts += [_markdown(line) for line in grid.below]
+        parts += [markdown_text(line) for line in grid.below]
     return "\n\n".join(parts) + "\n"
 
 
@@ -182,9 +184,18 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Text whose special characters Markdown leaves alone."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"[\\`*|]|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", text)
+
+
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A plain table in Markdown; the first ``left`` columns are set to the left."""
+    lines = ["| " + " | ".join(map(markdown_text, headers)) + " |"]
+    lines.append("|" + "".join("---|" if i < left else "--:|" for i in range(len(headers))))
+    lines += ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def _latex(text: str) -> str:

@@ -41,7 +41,8 @@ function fill(node, attributes, children) {
 // The table that charts are about: the chosen one, or the first if all are shown.
 const chartGroup = () => Math.max(state.group, 0);
 const chartTable = () => data.tables[chartGroup()];
-const chartRows = () => data.rows.filter((row) => row.table === chartGroup() && matches(row));
+const chartRows = () => data.rows
+  .filter((row) => row.table === chartGroup() && row.n && matches(row));
 
 function matches(row) {
   const text = [row.name, row.seeds, ...row.facts.slice(0, 3).map((fact) => fact[1])]
@@ -115,7 +116,7 @@ const isFull = () => state.selected.filter((id) => id !== null).length >= MOST_S
 
 // A fresh selection: the three best of the charts' table.
 function selectBest() {
-  state.selected = data.rows.filter((row) => row.table === chartGroup())
+  state.selected = data.rows.filter((row) => row.table === chartGroup() && row.n)
     .slice(0, 3).map((row) => row.id);
 }
 

@@ -3,7 +3,7 @@ const LAYERS = [["prediction", "Prediction"], ["truth", "Truth"], ["", "Image on
 let layer = "prediction";
 
 function imageOptions() {
-  const rows = data.rows.filter((row) => row.table === chartGroup());
+  const rows = data.rows.filter((row) => row.table === chartGroup() && row.n);
   const first = rows.find((row) => row.images.cards.length) || rows[0];
   options($("run"), rows.map((row) => [row.id, row.name]), $("run").value || first?.id);
   if (!$("layers").querySelector("label")) {

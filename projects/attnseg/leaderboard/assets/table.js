@@ -25,7 +25,11 @@ function drawTables() {
 function columnsOf(index) {
   const table = data.tables[index];
   const rows = data.rows.filter((row) => row.table === index);
-  const list = [
+  // A sweep has its axes instead of ranks and names.
+  const list = table.axes.length ? table.axes.map((axis, i) => ({
+    id: `axis ${axis}`, label: axis, kind: i ? "label" : "text", axis: i,
+    value: (row) => row.labels[i],
+  })) : [
     { id: "rank", label: "#", kind: "rank", value: (row) => row.rank },
     { id: "name", label: "Run", kind: "text", value: (row) => row.name },
   ];
@@ -34,6 +38,9 @@ function columnsOf(index) {
       id: column.key, label: column.key, kind: "metric", column, lower: column.lower,
       value: (row) => metric(row, column.key)?.value,
     });
+  }
+  for (const { key, title } of table.reference) {
+    list.push({ id: title, label: title, kind: "paper", value: (row) => row.reference[key] });
   }
   for (const cost of COSTS) {
     if (cost.column && rows.some((row) => known(row.cost[cost.key]))) {
@@ -47,11 +54,12 @@ function columnsOf(index) {
 }
 
 function sorted(rows, columns, sort) {
+  if (sort.id === "given") return rows;
   const column = columns.find((entry) => entry.id === sort.id) || columns[0];
   const sign = sort.descending ? -1 : 1;
   return [...rows].sort((a, b) => {
     const [x, y] = [column.value(a), column.value(b)];
-    if (column.kind === "text") return sign * x.localeCompare(y, undefined, { numeric: true });
+    if (["text", "label"].includes(column.kind)) return sign * x.localeCompare(y, undefined, { numeric: true });
     // Undefined values stay at the end, whatever the direction.
     if (!known(x) || !known(y)) return known(x) ? -1 : known(y) ? 1 : a.id - b.id;
     return sign * (x - y) || a.id - b.id;
@@ -61,7 +69,9 @@ function sorted(rows, columns, sort) {
 function drawTable(index) {
   const table = data.tables[index];
   const columns = columnsOf(index);
-  const sort = state.sort[index] || (state.sort[index] = { id: "rank", descending: false });
+  const sort = state.sort[index] || (state.sort[index] = {
+    id: table.axes.length ? "given" : "rank", descending: false,
+  });
   const all = data.rows.filter((row) => row.table === index);
   const rows = sorted(all.filter(matches), columns, sort);
   const best = Object.fromEntries(table.columns.map((column) => {
@@ -114,7 +124,7 @@ function drawRow(row, columns, best, ranges) {
   const place = slot(row);
   const box = el("input", {
     type: "checkbox", "aria-label": `Compare ${row.name}`, checked: place >= 0,
-    disabled: place < 0 && isFull() ? true : null, "data-focus": `pick-${row.id}`,
+    disabled: !row.n || (place < 0 && isFull()) ? true : null, "data-focus": `pick-${row.id}`,
     onchange: (event) => select(row, event.target.checked),
   });
   const cells = columns.map((column) => cell(row, column, best, ranges));
@@ -142,15 +152,19 @@ function cell(row, column, best, ranges) {
       el("button", {
         type: "button", class: "name", "aria-expanded": String(Boolean(row.open)),
         onclick: toggle, "data-focus": `open-${row.id}`,
-      }, breakable(row.name)),
-      el("span", { class: row.missing.length ? "seeds lacking" : "seeds" },
-        /^\d/.test(row.seeds) ? `seed${row.n > 1 ? "s" : ""} ${row.seeds}` : `seed ${row.seeds}`));
+      }, breakable(column.axis === undefined ? row.name : row.labels[column.axis])),
+      el("span", { class: row.missing.length ? "seeds lacking" : "seeds" }, seedsText(row)));
+  }
+  if (column.kind === "label") return el("td", { class: "label" }, row.labels[column.axis] || "–");
+  if (column.kind === "paper") {
+    const figure = column.value(row);
+    return el("td", { class: "paper" }, known(figure) ? String(figure) : "–");
   }
   if (column.kind === "cost") {
     return el("td", { class: "cost" }, costText(column.cost, row.cost[column.id], false) || "–");
   }
   const found = metric(row, column.id);
-  if (!found) return el("td", { class: "metric none" }, "n/a");
+  if (!found) return el("td", { class: "metric none" }, row.n ? "n/a" : "–");
   const top = found.value === best[column.id];
   const primary = column.id === data.tables[row.table].primary;
   return el("td", { class: top ? "metric best" : "metric" },
@@ -159,6 +173,11 @@ function cell(row, column, best, ranges) {
         ? el("span", { class: "mark", title: "not distinguishable from the best" }, "†") : null),
     el("span", { class: "bounds" }, bounds(column.column, found)),
     whisker(found, ranges[column.id]));
+}
+
+function seedsText(row) {
+  if (!row.n) return row.note;
+  return /^\d/.test(row.seeds) ? `seed${row.n > 1 ? "s" : ""} ${row.seeds}` : `seed ${row.seeds}`;
 }
 
 // Where the value and its bounds lie between the least and the greatest of the column.
@@ -186,5 +205,7 @@ function legend(table, rows) {
   }
   const lower = table.columns.filter((column) => column.lower).map((column) => column.key);
   if (lower.length) parts.push(`lower is better: ${lower.join(", ")}`);
+  if (table.reference.length) parts.push("the paper's figures were not measured here");
+  if (!parts.length) parts.push("no finished run");
   return [el("p", {}, `${parts.join(" · ")}.`), table.notes.map((note) => el("p", {}, note))];
 }
