@@ -45,6 +45,7 @@ from tests.leaderboard.factory import plain_run, record, write_run
         ("log10", [""], True),
         ("silog", [""], True),
         ("d1", [""], False),
+        ("size/training_mib", ["semantic"], True),
     ],
 )
 def test_direction_follows_from_the_name(

@@ -7,6 +7,7 @@ from attnseg.engine.hooks.progress import ProgressHook
 from attnseg.engine.hooks.record import RecordHook
 from attnseg.engine.hooks.result import ResultHook
 from attnseg.engine.hooks.schedule import ScheduleHook
+from attnseg.engine.hooks.size import SizeHook
 
 __all__ = [
     "ChannelsHook",
@@ -16,4 +17,5 @@ __all__ = [
     "RecordHook",
     "ResultHook",
     "ScheduleHook",
+    "SizeHook",
 ]
