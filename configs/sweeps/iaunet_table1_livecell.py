@@ -50,7 +50,7 @@ paper = dict(
             for name, row in others.items()
         ),
     ],
-    unavailable=_base_._unavailable,
+    unavailable=dict.fromkeys(others, _base_._external),
 )
 small = _base_._usiigaci
 del figures, others

@@ -50,6 +50,6 @@ paper = dict(
             for name, row in others.items()
         ),
     ],
-    unavailable=_base_._unavailable,
+    unavailable=dict.fromkeys(others, _base_._external),
 )
 del figures, others

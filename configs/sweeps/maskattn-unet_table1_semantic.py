@@ -27,5 +27,5 @@ small = dict(
         }
     },
     seeds=[0, 1],
-    max_iters=60,
+    max_iters=40,
 )

@@ -38,6 +38,6 @@ small = dict(
     },
     options={"val_dataloader.dataset.fraction": 0.2},
     seeds=[0, 1],
-    max_iters=60,
+    max_iters=40,
 )
 del figures

@@ -34,6 +34,6 @@ small = dict(
         "default_hooks.dependency": dict(options["default_hooks.dependency"], max_images=8),
     },
     seeds=[0, 1],
-    max_iters=60,
+    max_iters=40,
 )
 del figures

@@ -35,12 +35,6 @@ del swin, swin_s, swin_b, channels_s, channels_b, peers
 del encoder, leaf, options, method, name, key
 
 _external = "an external program: import its result file into the leaderboard"
-_unavailable = {
-    "YOLOv8, YOLOv9": _external,
-    "CellPose, CellPose + SM": _external,
-    "SAM-B": _external + "; prompted with points or boxes of the truth",
-}
-del _external
 
 seeds = [0, 1, 2]
 columns = ["coco/AP", "coco/AP50"]

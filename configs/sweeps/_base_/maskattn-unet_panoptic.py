@@ -6,5 +6,5 @@ small = dict(
     base="maskattn_unet/maskattn-unet_small_1xb8-400i_dsb2018-panoptic-128x128",
     options={"val_dataloader.dataset.fraction": 0.3},
     seeds=[0, 1],
-    max_iters=60,
+    max_iters=40,
 )
