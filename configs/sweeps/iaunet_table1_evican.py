@@ -12,8 +12,8 @@ options = {
 }
 axes = {
     "model": {
-        name: dict(model, config=model.config.format(data="evican"))
-        for name, model in _base_._models.items()
+        name: leaf.format(data="evican")
+        for name, leaf in _base_._models.items()
         if "Swin" not in name
     }
 }

@@ -2,12 +2,7 @@ _base_ = "./_base_/iaunet_cells.py"
 
 title = "IAUNet, Table 1: LIVECell, images cut to at most 100 cells"
 base = "iaunet/iaunet_r50_1xb8-16000i_livecell-instance-512x512"
-axes = {
-    "model": {
-        name: dict(model, config=model.config.format(data="livecell"))
-        for name, model in _base_._models.items()
-    }
-}
+axes = {"model": {name: leaf.format(data="livecell") for name, leaf in _base_._models.items()}}
 figures = {  # AP, AP50
     "Mask R-CNN R50": (44.7, 74.2),
     "PointRend R50": (44.0, 73.5),

@@ -3,10 +3,7 @@ _base_ = "./_base_/iaunet_cells.py"
 title = "IAUNet, Table 1: NeurIPS 2022 CellSeg, images cut to at most 100 cells"
 base = "iaunet/iaunet_r50_1xb8-16000i_neurips-cellseg-instance-512x512"
 axes = {
-    "model": {
-        name: dict(model, config=model.config.format(data="neurips-cellseg"))
-        for name, model in _base_._models.items()
-    }
+    "model": {name: leaf.format(data="neurips-cellseg") for name, leaf in _base_._models.items()}
 }
 figures = {  # AP, AP50
     "Mask R-CNN R50": (52.8, 74.7),

@@ -2,12 +2,7 @@ _base_ = "./_base_/iaunet_cells.py"
 
 title = "IAUNet, Table 2: Revvity-25"
 base = "iaunet/iaunet_r50_1xb8-16000i_revvity-instance-512x512"
-axes = {
-    "model": {
-        name: dict(model, config=model.config.format(data="revvity"))
-        for name, model in _base_._models.items()
-    }
-}
+axes = {"model": {name: leaf.format(data="revvity") for name, leaf in _base_._models.items()}}
 columns = [*_base_.columns, "coco/AP75", "coco/APs", "coco/APm", "coco/APl"]
 figures = {  # in the order of the columns
     "Mask R-CNN R50": (40.8, 79.8, 38.4, 0.1, 20.7, 45.4),

@@ -51,8 +51,8 @@ small = dict(
             for name, leaf in leaves.items()
         }
     },
-    options=dict(options, **{"val_dataloader.dataset.fraction": 0.2}),
+    options=dict(options, **{"val_dataloader.dataset.fraction": 0.1}),
     seeds=[0, 1],
-    max_iters=40,
+    max_iters=20,
 )
 del figures, leaves

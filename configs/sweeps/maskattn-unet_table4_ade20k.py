@@ -2,12 +2,7 @@ _base_ = "./_base_/maskattn-unet_methods.py"
 
 title = "MaskAttn-UNet, Table 4: methods on ADE20K, panoptic at 128x128"
 base = "maskattn_unet/maskattn-unet_paper_2xb7-1000e_ade20k-panoptic-128x128"
-axes = {
-    "model": {
-        name: dict(model, config=model.config.format(data="ade20k"))
-        for name, model in _base_._models.items()
-    }
-}
+axes = {"model": {name: leaf.format(data="ade20k") for name, leaf in _base_._models.items()}}
 figures = {  # mIoU, PQ, AP
     "U-Net": (37.3, 24.1, 16.5),
     "DETR-R50": (40.7, 26.5, 21.0),

@@ -2,12 +2,7 @@ _base_ = "./_base_/maskattn-unet_methods.py"
 
 title = "MaskAttn-UNet, Table 4: methods on Cityscapes, panoptic at 128x128"
 base = "maskattn_unet/maskattn-unet_paper_2xb7-1000e_cityscapes-panoptic-128x128"
-axes = {
-    "model": {
-        name: dict(model, config=model.config.format(data="cityscapes"))
-        for name, model in _base_._models.items()
-    }
-}
+axes = {"model": {name: leaf.format(data="cityscapes") for name, leaf in _base_._models.items()}}
 figures = {  # mIoU, PQ, AP
     "U-Net": (63.4, 51.2, 27.9),
     "DETR-R50": (66.6, 53.7, 30.6),

@@ -2,12 +2,7 @@ _base_ = "./_base_/maskattn-unet_methods.py"
 
 title = "MaskAttn-UNet, Table 4: methods on COCO, panoptic at 128x128"
 base = "maskattn_unet/maskattn-unet_paper_2xb7-1000e_coco-panoptic-128x128"
-axes = {
-    "model": {
-        name: dict(model, config=model.config.format(data="coco"))
-        for name, model in _base_._models.items()
-    }
-}
+axes = {"model": {name: leaf.format(data="coco") for name, leaf in _base_._models.items()}}
 figures = {  # mIoU, PQ, AP
     "U-Net": (33.8, 20.1, 13.8),
     "DETR-R50": (34.7, 25.3, 16.7),
