@@ -1,0 +1,16 @@
+# PointRend with IAUNet's Swin-B.
+_base_ = "./base_point-rend.py"
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="SwinTransformer",
+        embed_dims=128,
+        depths=[2, 2, 18, 2],
+        num_heads=[4, 8, 16, 32],
+        window_size=7,
+        drop_path_rate=0.3,
+        out_indices=(0, 1, 2, 3),
+    ),
+    neck=dict(in_channels=[128, 256, 512, 1024]),
+)

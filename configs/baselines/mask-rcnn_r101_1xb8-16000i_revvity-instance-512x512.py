@@ -1,0 +1,2 @@
+_base_ = "./mask-rcnn_r50_1xb8-16000i_revvity-instance-512x512.py"
+model = dict(backbone=dict(depth=101))

@@ -1,0 +1,3 @@
+# Ours without attention: the U-Net of MaskAttn-UNet's Table 5.
+_base_ = "../maskattn_unet/maskattn-unet_small_1xb8-400i_demo-panoptic-128x128.py"
+model = dict(backbone=dict(attention="none"))
