@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 
 from attnseg.apis.leaderboard import run_page
+from attnseg.leaderboard.cells import Cell, build_cells
+from attnseg.leaderboard.groups import Reference
+from attnseg.leaderboard.page import build_page
+from attnseg.leaderboard.records import load_records
 from tests.leaderboard.factory import CLASSES, measured_run, plain_run, record, write_run
 
 CHROMIUM = next(
@@ -58,9 +62,12 @@ def browser() -> Iterator[Any]:
 def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Tab]]:
     tabs: list[tuple[Tab, Path]] = []
 
-    def open_file(folder: Path, width: int = 1200, **options: Any) -> Tab:
+    def open_file(folder: Path, width: int = 1200, html: str | None = None, **options: Any) -> Tab:
         file = tmp_path / "page.html"
-        run_page([str(folder)], str(file), **options)
+        if html is None:
+            run_page([str(folder)], str(file), **options)
+        else:
+            file.write_text(html)
         context = browser.new_context(viewport={"width": width, "height": 900})
         # Whatever the page asks for beside itself fails, and is counted.
         context.set_offline(True)
@@ -247,3 +254,32 @@ def test_the_file_is_complete_and_its_policy_forbids_requests(tmp_path: Path) ->
     assert text.count("</script>") == 2 and HOSTILE not in text
     assert not re.findall(r"(?:src|href)=\"(?!data:,)", text)
     assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}
+
+
+@needs_browser
+def test_a_sweep_keeps_its_order_and_the_papers_figures_apart(
+    open_page: Callable[..., Tab], tmp_path: Path
+) -> None:
+    key = "semantic/mIoU"
+    files = [measured_run(tmp_path / "runs", name, q) for name, q in (("a", 0.5), ("b", 0.8))]
+    records = [load_records([file])[0] for file in files]
+    cells = [
+        Cell(("weak", "0.1"), (0, 1), records[0], {key: 40.5}),
+        Cell(("none", "0.1"), (0, 1), note="none yet: 2 waiting"),
+        Cell(("strong", "0.1"), (0,), records[1]),
+        Cell((HOSTILE, ""), reference={key: 60.25}, note="not run here: external"),
+    ]
+    reference = Reference("Table 4", "%", [key])
+    table = build_cells("Sweep", ["variant", "lambda"], cells, [key], reference)
+    tab = open_page(tmp_path, html=build_page(table.kinds).html)
+    assert tab.names() == ["weak", "none", "strong", HOSTILE]
+    headers = tab.page.locator("thead th .name, thead th button span:first-child")
+    title = f"{key} (%), paper: Table 4, not ours"
+    assert headers.all_inner_texts()[:4] == ["variant", "lambda", key, title]
+    assert tab.page.locator("td.paper").all_inner_texts() == ["40.5", "–", "–", "60.25"]
+    assert tab.page.locator("td.metric.best").count() == 1
+    assert "none yet: 2 waiting" in tab.page.locator("tbody").inner_text()
+    boxes = tab.page.locator("tbody input[type=checkbox]")
+    assert [boxes.nth(i).is_disabled() for i in range(4)] == [False, True, False, True]
+    tab.page.get_by_role("columnheader", name=title).get_by_role("button").click()
+    assert tab.names()[:2] == ["weak", HOSTILE]

@@ -89,7 +89,7 @@ def _cells(table: CellTable, entry: CellRow, several: bool) -> list[str]:
     cells += [value_text(column, row) for column in table.columns]
     for key in table.reference.keys if table.reference else ():
         figure = row.reference.get(key)
-        cells.append(_NONE if figure is None else f"{figure:g}")
+        cells.append(_NONE if figure is None else str(figure))
     return cells
 
 

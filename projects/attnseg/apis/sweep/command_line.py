@@ -60,8 +60,23 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
     for name in ("partition", "account", "qos"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--nodes", type=int, default=1, help="of each run")
-    parser.add_argument("--gpus-per-node", type=int, default=0, help="one process each")
-    parser.add_argument("--tasks-per-node", type=int, help="processes (default: one for a GPU)")
+    parser.add_argument("--gpus-per-node", type=int, default=0, help="0 (default): CPU nodes")
+    parser.add_argument("--tasks-per-node", type=int, help="default: one per GPU, at least one")
     parser.add_argument("--cpus-per-task", type=int)
-    parser.add_argument("--memory", help="of each node, such as 64G")
-    parser.add_argument("--time", help="limit of each run, such as 12:00:00")
+    parser.add_argument("--mem", dest="memory", help="memory per node, such as 64G")
+    parser.add_argument("--time", help="limit of each run, such as 24:00:00")
+    parser.add_argument(
+        "--requeue",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="start again after preemption or a kill (default: yes)",
+    )
+    parser.add_argument("--grace", type=int, help="seconds before the limit, to save")
+    parser.add_argument("--max-restarts", type=int, help="after kills by a signal")
+    parser.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="further option of sbatch: --sbatch=--constraint=a100; may be repeated",
+    )

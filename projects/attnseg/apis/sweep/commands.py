@@ -28,7 +28,8 @@ from attnseg.leaderboard.text import columns_of_text
 def run_plan(sweep: str, small: bool, out: str | None, data_dir: str | None) -> None:
     """Print the runs of a sweep: labels, seed, config, folder and state."""
     content, runs = _planned(sweep, small, out, data_dir)
-    states = {run.folder: state_of(run) for run in runs}
+    folder, once = sweep_folder(content, out), _once(runs)
+    states = dict(zip([run.folder for run in once], _states(folder, once), strict=True))
     header = [*(axis.name for axis in content.axes), "seed", "config", "folder", "state"]
     seen: set[Path] = set()
     lines = []
@@ -38,7 +39,7 @@ def run_plan(sweep: str, small: bool, out: str | None, data_dir: str | None) -> 
         state = f"{states[run.folder].name}{note}"
         lines.append([*run.labels, str(run.seed), run.config.stem, run.name, state])
     print(columns_of_text([header, *lines]))
-    print(f"\n{_title(content)}: {_count(len(seen))} in {sweep_folder(content, out)}")
+    print(f"\n{_title(content)}: {_count(len(seen))} in {folder}")
     print(f"{counts(states.values())}.")
 
 

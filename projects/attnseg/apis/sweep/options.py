@@ -22,8 +22,6 @@ def check_keys(cfg: Any, options: Mapping[str, Any]) -> None:
         UsageError: Names the key, the config and the nearest name.
     """
     for option in options:
-        if option == "data_root":
-            continue
         part: Any = cfg
         names = option.split(".")
         for depth, name in enumerate(names):

@@ -10,6 +10,7 @@ from typing import Any
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import build_config, find_config
+from attnseg.apis.options import check_options
 from attnseg.apis.schedule import step_unit
 from attnseg.apis.sweep.options import as_arguments, check_keys, moved_data
 from attnseg.apis.sweep.sweep_file import Cell, Sweep
@@ -68,14 +69,15 @@ def plan_runs(
     folder = sweep_folder(sweep, out)
     present = _present(folder)
     runs: list[Run] = []
+    leaves: dict[Path, Any] = {}
     for cell in sweep.cells():
         try:
-            planned = _Planned.of(cell, sweep.length, data_dir)
+            planned = _Planned.of(cell, sweep.length, data_dir, leaves)
         except UsageError as error:
             labels = ", ".join(cell.labels) or "the run"
             raise UsageError(f"{sweep.path}: {labels}: {error}") from None
         for seed in sweep.seeds:
-            content = content_hash(planned.config_hash, seed, cell.data, planned.init)
+            content = content_hash(planned.config_hash, seed, planned.data, planned.init)
             name = f"s{seed}-{content[:8]}"
             # The first label that a content had names its folder for good.
             name = present.setdefault(name, f"{_slug(sweep, cell)}-{name}")
@@ -108,7 +110,7 @@ def content_hash(config_hash: str, seed: int, data: str | None, init: str | None
     Args:
         config_hash: See :func:`attnseg.engine.config_hash.config_hash`; the length is in it.
         seed: Of the run.
-        data: Data folder that the axes give: a config's hash leaves folders out.
+        data: Data folder that the sweep gives: a config's hash leaves folders out.
         init: Weights to start from, which it leaves out too.
     """
     text = json.dumps([config_hash, seed, data, init])
@@ -121,27 +123,38 @@ class _Planned:
 
     path: Path
     config_hash: str
+    data: str | None
     init: str | None
     unit: str | None
     steps: int
     arguments: tuple[str, ...]
 
     @classmethod
-    def of(cls, cell: Cell, length: Mapping[str, int], data_dir: str | Path | None) -> "_Planned":
+    def of(
+        cls,
+        cell: Cell,
+        length: Mapping[str, int],
+        data_dir: str | Path | None,
+        leaves: dict[Path, Any],
+    ) -> "_Planned":
         from attnseg.engine.config_hash import config_hash
 
         path = find_config(cell.config)
         options, data = dict(cell.options), cell.data
-        check_keys(build_config(path), options)
-        if data is None and "data_root" in options:
-            data = str(options.pop("data_root"))
+        root = options.pop("data_root", None)
+        data = str(root) if data is None and root is not None else data
+        if path not in leaves:
+            leaves[path] = build_config(path)
+        plain = leaves[path]
+        check_options(plain, options)
+        check_keys(plain, options)
+        own = data
         given: dict[str, Any] = {"cfg_options": options, "data": data, **length}
         cfg = build_config(path, **given)
         if data_dir is not None:
-            data_moved, more = moved_data(cfg, str(data_dir))
-            options |= more
-            data = data_moved or data
-            cfg = build_config(path, **given | {"data": data})
+            # Where the data lie changes no hash.
+            moved, more = moved_data(cfg, str(data_dir))
+            data, options = moved or data, options | more
         unit = step_unit(cfg)
         words = [str(path)]
         words += ["--data", data] if data is not None else []
@@ -153,6 +166,7 @@ class _Planned:
         return cls(
             path=path,
             config_hash=config_hash(cfg),
+            data=own,
             init=str(init) if init else None,
             unit=unit,
             steps=cfg.train_cfg[unit] if unit else 0,

@@ -76,7 +76,7 @@ def finished_record(run: Run) -> Path | None:
         except (OSError, ValueError):
             continue
         if isinstance(record, dict) and _is_of(record, run):
-            found.append((str(record.get("finished")), path))
+            found.append((str(record.get("finished") or ""), path))
     return max(found)[1] if found else None
 
 

@@ -15,8 +15,7 @@ from attnseg.apis.sweep.state import State
 from attnseg.apis.sweep.task import write_task
 
 FOLDER, COMMANDS, SUBMISSION = "slurm", "commands.txt", "submission.json"
-# Replaced by the line's process, which so gets the signals of Slurm itself.
-_LINE = 'eval "exec $(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {file})"'
+_LINE = 'eval "$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {file})"'
 
 
 def array_job(
@@ -25,6 +24,7 @@ def array_job(
     runs: Sequence[Run],
     tool: Path,
     max_parallel: int | None = None,
+    sbatch: Sequence[str] = (),
     **options: Any,
 ) -> tuple[Any, str]:
     """The job, and the text of its ``commands.txt``: array task i runs line i, counted from 0.
@@ -35,6 +35,7 @@ def array_job(
         runs: At least one.
         tool: ``tools/sweep.py``.
         max_parallel: Array tasks at the same time; None for no limit.
+        sbatch: Further options of ``sbatch``.
         options: Of ``SlurmJob``.
 
     Raises:
@@ -56,6 +57,7 @@ def array_job(
         command=_LINE.format(file=shlex.quote(str(folder / COMMANDS))),
         folder=folder,
         array=f"0-{len(runs) - 1}{limit}",
+        extra=tuple(sbatch),
         **given,
     )
     return job, "".join(f"{line}\n" for line in lines)
