@@ -49,6 +49,7 @@ small = dict(
         "model": {
             name: f"mask_refine/refine-unet_{leaf}-crop_1xb1-2000i_coco-mini-refinement-256x256"
             for name, leaf in leaves.items()
+            if leaf.startswith(("tiny", "res16-32"))
         }
     },
     options=dict(options, **{"val_dataloader.dataset.fraction": 0.1}),
