@@ -5,22 +5,13 @@ from attnseg.compat import setup_env
 
 setup_env()
 
-from attnseg.apis.command import parse_run, run_command, run_parser
+from attnseg.apis.command import parse_run, run_command, train_parser
 from attnseg.apis.experiment import build_config, run_train
 
 
 def main() -> None:
     """Train as the command line says."""
-    parser = run_parser(__doc__)
-    parser.add_argument("--resume", nargs="?", const="auto", help="checkpoint, or nothing: newest")
-    parser.add_argument("--load-from", dest="checkpoint", help="weights to start from")
-    parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        "--max-iters", type=int, help="length; the schedule follows, resumed or not"
-    )
-    length.add_argument("--max-epochs", type=int, help="the same, for configs in epochs")
-    run_train(build_config(**parse_run(parser)))
+    run_train(build_config(**parse_run(train_parser(__doc__))))
 
 
 if __name__ == "__main__":

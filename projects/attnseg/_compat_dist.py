@@ -4,16 +4,18 @@ import functools
 import gc
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-# Below the range from which Linux hands out ports by itself (32768 and up).
-_FIRST_PORT, _PORTS = 20000, 12000
+from attnseg._compat_rendezvous import job_port, job_token, join_job
 
 _run_folder: str | None = None
+# MASTER_PORT, where it was found out here and not given.
+_own_port: str | None = None
 
 
 def set_run_folder(folder: str | Path | None) -> None:
@@ -73,9 +75,28 @@ def _init_dist_slurm(
     backend: str, port: int | None = None, init_backend: str = "torch", **kwargs: Any
 ) -> None:
     """Start from the variables that ``srun`` sets, on GPU and CPU nodes alike."""
+    global _own_port
     from mmengine.dist import utils
 
+    if os.environ.get("MASTER_PORT") == _own_port:
+        os.environ.pop("MASTER_PORT", None)
+    given = port is not None or "MASTER_PORT" in os.environ
     slurm_environment(port)
+    # Other launchers than torch's start from the environment alone.
+    if not given and init_backend == "torch":
+        from torch.distributed.distributed_c10d import default_pg_timeout
+
+        rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        store, found = join_job(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            rank,
+            world_size,
+            job_token(),
+            kwargs.get("timeout") or default_pg_timeout,
+        )
+        os.environ["MASTER_PORT"] = _own_port = str(found)
+        kwargs = {**kwargs, "store": store, "rank": rank, "world_size": world_size}
     utils._init_dist_pytorch(backend, init_backend=init_backend, **kwargs)
 
 
@@ -83,7 +104,7 @@ def slurm_environment(port: int | None = None) -> None:
     """Set RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT from Slurm's variables.
 
     MASTER_ADDR and MASTER_PORT are kept where they are set. Otherwise the port
-    comes from the job number, so that two jobs on one node do not meet.
+    is the first that the job tries, made from the numbers of job and step.
 
     Raises:
         RuntimeError: The process was not started by ``srun``, or the first node
@@ -106,34 +127,50 @@ def slurm_environment(port: int | None = None) -> None:
     if torch.cuda.is_available():
         local_rank %= torch.cuda.device_count()
     if "MASTER_ADDR" not in os.environ:
-        os.environ["MASTER_ADDR"] = _first_host(os.environ["SLURM_NODELIST"])
+        # Several steps of a job may each run on some of its nodes.
+        nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ["SLURM_NODELIST"]
+        os.environ["MASTER_ADDR"] = _first_host(nodes)
     if port is not None:
         os.environ["MASTER_PORT"] = str(port)
     elif "MASTER_PORT" not in os.environ:
-        os.environ["MASTER_PORT"] = str(job_port(os.environ.get("SLURM_JOB_ID", "0")))
+        job, step = (os.environ.get(f"SLURM_{name}", "0") for name in ("JOB_ID", "STEP_ID"))
+        os.environ["MASTER_PORT"] = str(job_port(job, step))
     os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
     os.environ["LOCAL_RANK"] = str(local_rank)
     os.environ["RANK"] = str(rank)
 
 
-def job_port(job_id: str) -> int:
-    """A port in 20000..31999 that is the same in each process of a Slurm job."""
-    digits = "".join(character for character in job_id if character.isdigit())
-    return _FIRST_PORT + int(digits or 0) % _PORTS
-
-
 def _first_host(nodelist: str) -> str:
+    """The first node by a name or address that the others reach it by."""
     if shutil.which("scontrol"):
-        command = ["scontrol", "show", "hostnames", nodelist]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode == 0 and result.stdout.strip():
-            return result.stdout.split()[0]
+        output = _scontrol("hostnames", nodelist).split()
+        if output:
+            return output[0] if _resolves(output[0]) else _address(output[0])
     elif not any(mark in nodelist for mark in "[,"):
         return nodelist
     raise RuntimeError(
         f"--launcher slurm: scontrol gave no host for SLURM_NODELIST={nodelist!r}. "
         "Set MASTER_ADDR to the first node of the job."
     )
+
+
+def _scontrol(*arguments: str) -> str:
+    command = ["scontrol", "show", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout if result.returncode == 0 else ""
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
+
+
+def _address(node: str) -> str:
+    """Where Slurm itself reaches a node; the node's name if it does not say."""
+    fields = dict(field.partition("=")[::2] for field in _scontrol("node", node).split())
+    return fields.get("NodeAddr") or node
 
 
 def _cpu_aware_wrapper(original: Any) -> Any:

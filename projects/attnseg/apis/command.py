@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,30 @@ def run_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_run(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Read the command line of :func:`run_parser` as keyword arguments of ``build_config``."""
-    arguments = vars(parser.parse_args())
+def train_parser(description: str | None) -> argparse.ArgumentParser:
+    """Parser of a training; a submission reads the same, so that errors show before it waits."""
+    parser = run_parser(description)
+    parser.add_argument("--resume", nargs="?", const="auto", help="checkpoint, or nothing: newest")
+    parser.add_argument("--load-from", dest="checkpoint", help="weights to start from")
+    parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--max-iters", type=int, help="length; the schedule follows, resumed or not"
+    )
+    length.add_argument("--max-epochs", type=int, help="the same, for configs in epochs")
+    return parser
+
+
+def parse_run(
+    parser: argparse.ArgumentParser, given: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Read the command line of :func:`run_parser` as keyword arguments of ``build_config``.
+
+    Args:
+        parser: With what the caller added.
+        given: The words; None: those that this process was started with.
+    """
+    arguments = vars(parser.parse_args(given))
     rank = arguments.pop("local_rank")
     if rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(rank))

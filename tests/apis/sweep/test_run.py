@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from attnseg.apis.command import UsageError
+from attnseg.apis.sweep import task
 from attnseg.apis.sweep.plan import Run
 from attnseg.apis.sweep.run import Runner
 from attnseg.apis.sweep.state import LOG, state_of
@@ -151,3 +152,24 @@ def test_a_task_of_a_finished_run_ends_at_once(
     (run.folder / "t" / "record.json").write_text(json.dumps(record))
     assert run_task(run.folder, tmp_path / "no-such-script.py") == 0
     assert "is finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("job", "claimed"), [("7", True), ("8", False)])
+def test_other_processes_of_a_job_wait_for_its_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, claimed: bool
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import sys\nsys.exit(75)\n")
+    run = _run(tmp_path, 0)
+    write_task(run)
+    state = {"state": "running", "host": "elsewhere", "pid": 1, "born": 1, "job": "7"}
+    (run.folder / "state.json").write_text(json.dumps(state))
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setattr(task, "_PATIENCE", 0.1)
+    monkeypatch.setattr(task, "_redirect", lambda log: None)
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "orig_argv", [])
+    assert run_task(run.folder, script, "slurm") == (75 if claimed else 0)
+    # Only the first one says how the run ended.
+    assert json.loads((run.folder / "state.json").read_text()) == state

@@ -2,15 +2,15 @@
 
 import os
 import subprocess
-import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attnseg.apis.command import UsageError
+from attnseg.apis.slurm import SlurmJob
+from attnseg.apis.sweep import submit
 from attnseg.apis.sweep.commands import run_status, run_submit
 from attnseg.apis.sweep.plan import Run, plan_runs
 from attnseg.apis.sweep.sweep_file import read_sweep
@@ -19,35 +19,17 @@ from tests.apis.sweep.factory import write_sweep
 TOOL = Path("/tools/sweep.py")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a SlurmJob has that a sweep sets."""
-
-    name: str
-    command: str
-    folder: Path
-    array: str
-    tasks_per_node: int = 1
-    gpus_per_node: int = 0
-    nodes: int = 1
-    partition: str | None = None
-    extra: tuple[str, ...] = ()
-
-
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """Slurm's side: the jobs it got, and the states that it tells."""
+    """Slurm's side: the jobs that it got, and the states that it tells."""
     side = types.SimpleNamespace(jobs=[], states={})
 
-    def submit(job: Job) -> str:
+    def send(job: SlurmJob) -> str:
         side.jobs.append(job)
         return str(100 + len(side.jobs))
 
-    module = types.ModuleType("attnseg.apis.slurm")
-    module.SlurmJob, module.submit = Job, submit
-    module.script_text = lambda job: f"#SBATCH --array={job.array}\nsrun {job.command}\n"
-    module.job_states = lambda job: side.states.get(job, {})
-    monkeypatch.setitem(sys.modules, "attnseg.apis.slurm", module)
+    monkeypatch.setattr(submit, "submit", send)
+    monkeypatch.setattr(submit, "job_states", lambda job: side.states.get(job, {}))
     return side
 
 
@@ -65,10 +47,12 @@ def _runs(sweep: Path) -> list[Run]:
 
 
 def test_each_array_task_runs_its_own_line(sweep: Path, slurm: types.SimpleNamespace) -> None:
-    _submit(sweep, partition="gpu", nodes=2, gpus_per_node=4, max_parallel=2, sbatch=["-C a"])
+    _submit(
+        sweep, partition="gpu", nodes=2, gpus_per_node=4, max_parallel=2, sbatch=["--constraint=a"]
+    )
     (job,) = slurm.jobs
     assert (job.name, job.array, job.partition) == ("table", "0-2%2", "gpu")
-    assert job.extra == ("-C a",)
+    assert job.extra == ("--constraint=a",)
     assert (job.nodes, job.gpus_per_node, job.tasks_per_node) == (2, 4, 4)
     lines = (job.folder / "commands.txt").read_text().splitlines()
     assert len(lines) == 3
@@ -113,7 +97,7 @@ def test_a_dry_run_writes_and_sends_nothing(
 ) -> None:
     _submit(sweep, dry_run=True)
     text = capsys.readouterr().out
-    assert "#SBATCH --array=0-2" in text and text.count(" task ") == 3
+    assert "#SBATCH --array=0-2" in text and text.count("sweep.py task ") == 3
     assert not slurm.jobs and not (sweep.parent / "out").exists()
     with pytest.raises(UsageError, match="--max-parallel: expected at least 1"):
         _submit(sweep, max_parallel=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from attnseg.apis.command import LAUNCHERS
+from attnseg.apis.submit_training import add_job_arguments
 from attnseg.apis.sweep import commands
 
 _PLAN = "print the runs"
@@ -41,7 +42,8 @@ def parse_args(description: str | None, tool: Path) -> dict[str, Any]:
     run.add_argument("--fail-fast", action="store_true", help="start none after a failure")
     run.set_defaults(tool=tool)
     submit = add("submit", commands.run_submit, _SUBMIT)
-    _add_slurm(submit)
+    add_job_arguments(submit)
+    submit.add_argument("--max-parallel", type=int, help="runs at the same time")
     submit.set_defaults(tool=tool)
     status = add("status", commands.run_status, _STATUS)
     status.add_argument("--json", action="store_true", dest="as_json")
@@ -52,31 +54,3 @@ def parse_args(description: str | None, tool: Path) -> dict[str, Any]:
     task.add_argument("--launcher", choices=LAUNCHERS, default="none")
     task.set_defaults(script=tool.with_name("train.py"))
     return vars(parser.parse_args())
-
-
-def _add_slurm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="print the script, send nothing")
-    parser.add_argument("--max-parallel", type=int, help="runs at the same time")
-    for name in ("partition", "account", "qos"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--nodes", type=int, default=1, help="of each run")
-    parser.add_argument("--gpus-per-node", type=int, default=0, help="0 (default): CPU nodes")
-    parser.add_argument("--tasks-per-node", type=int, help="default: one per GPU, at least one")
-    parser.add_argument("--cpus-per-task", type=int)
-    parser.add_argument("--mem", dest="memory", help="memory per node, such as 64G")
-    parser.add_argument("--time", help="limit of each run, such as 24:00:00")
-    parser.add_argument(
-        "--requeue",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="start again after preemption or a kill (default: yes)",
-    )
-    parser.add_argument("--grace", type=int, help="seconds before the limit, to save")
-    parser.add_argument("--max-restarts", type=int, help="after kills by a signal")
-    parser.add_argument(
-        "--sbatch",
-        action="append",
-        default=[],
-        metavar="OPTION",
-        help="further option of sbatch: --sbatch=--constraint=a100; may be repeated",
-    )

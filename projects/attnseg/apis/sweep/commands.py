@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.slurm import script_text
 from attnseg.apis.sweep.plan import Run, plan_runs, sweep_folder
 from attnseg.apis.sweep.run import Runner
 from attnseg.apis.sweep.state import State, counts, finished_record, state_of
@@ -96,8 +97,6 @@ def run_submit(
     if not left:
         print("nothing to submit: each run is finished, at work or in the queue.")
     elif dry_run:
-        from attnseg.apis.slurm import script_text
-
         job, lines = array_job(content.name, submission_folder(folder), left, tool, **options)
         print(f"{script_text(job)}\n# {COMMANDS}:\n{lines}", end="")
     else:

@@ -15,10 +15,11 @@ from typing import Any
 from tqdm import tqdm
 
 from attnseg._atomic import write_json
+from attnseg.apis.slurm import PREEMPTED
 from attnseg.apis.sweep.claim import STATE, read_state
 from attnseg.apis.sweep.plan import Run
 from attnseg.apis.sweep.progress import share_done
-from attnseg.apis.sweep.state import LOG, PREEMPTED, State, state_of
+from attnseg.apis.sweep.state import LOG, State, state_of
 from attnseg.apis.sweep.task import write_task
 
 _LOOK = 0.5

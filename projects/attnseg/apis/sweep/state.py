@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attnseg.apis.slurm import PREEMPTED
 from attnseg.apis.sweep.claim import is_alive, read_state, silence, whereabouts
 from attnseg.apis.sweep.plan import Run
 
@@ -13,8 +14,6 @@ LOG = "log.txt"
 STATES = ("done", "running", "queued", "interrupted", "failed", "waiting")
 START = "=== "
 """In front of the line of a log with which an attempt begins."""
-PREEMPTED = 75
-"""Exit status of a training that was asked to stop and saved."""
 _STOPPED = (PREEMPTED, 130, 143, -2, -15)
 _TAIL = 64 * 1024
 _ERROR = re.compile(r"error: .+|(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b.*")

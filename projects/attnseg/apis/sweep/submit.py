@@ -3,13 +3,14 @@
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from attnseg._atomic import write_json, write_text
 from attnseg.apis.command import UsageError
+from attnseg.apis.slurm import SlurmJob, job_states, submit
 from attnseg.apis.sweep.plan import Run
 from attnseg.apis.sweep.state import State
 from attnseg.apis.sweep.task import write_task
@@ -26,7 +27,7 @@ def array_job(
     max_parallel: int | None = None,
     sbatch: Sequence[str] = (),
     **options: Any,
-) -> tuple[Any, str]:
+) -> tuple[SlurmJob, str]:
     """The job, and the text of its ``commands.txt``: array task i runs line i, counted from 0.
 
     Args:
@@ -41,8 +42,6 @@ def array_job(
     Raises:
         UsageError: A number is not positive.
     """
-    from attnseg.apis.slurm import SlurmJob
-
     if max_parallel is not None and max_parallel < 1:
         raise UsageError(f"--max-parallel: expected at least 1, got {max_parallel}.")
     given = {key: value for key, value in options.items() if value is not None}
@@ -81,8 +80,6 @@ def submit_runs(
     Raises:
         UsageError: Slurm is missing or refuses, or an option is wrong.
     """
-    from attnseg.apis.slurm import submit
-
     folder = submission_folder(sweep_folder)
     job, commands = array_job(name, folder, runs, tool, **options)
     for run in runs:
@@ -114,22 +111,12 @@ def slurm_queue(sweep_folder: Path, open_runs: Sequence[Path]) -> dict[Path, str
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if set(folders) & set(open_runs):
-            states = _states(job)
+            states = job_states(job)
             for index, folder in enumerate(folders):
                 word = states.get(f"{job}_{index}") or states.get(job)
                 if word:
                     queue[folder] = word
     return queue
-
-
-def _states(job: str) -> Mapping[str, str]:
-    from attnseg.apis.slurm import job_states
-
-    try:
-        return job_states(job)
-    except UsageError as error:
-        print(f"note: {error}", file=sys.stderr)
-        return {}
 
 
 def missing(runs: Sequence[Run], states: Sequence[State]) -> list[Run]:
