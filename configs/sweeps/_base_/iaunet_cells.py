@@ -9,7 +9,7 @@ _models = {
         "IAUNet": "iaunet/iaunet",
     }.items()
 }
-_external = "an external program: import its result file into the leaderboard"
+_external = "an external program: tools/import_results.py measures its result file"
 
 seeds = [0, 1, 2]
 columns = ["coco/AP", "coco/AP50"]
