@@ -30,10 +30,11 @@ paper = dict(
 small = dict(
     base="maskattn_unet/maskattn-unet_small_1xb8-400i_dsb2018-panoptic-128x128",
     options={
+        "train_dataloader.batch_size": 4,
         "val_dataloader.dataset.fraction": 0.15,
         "default_hooks.dependency": dict(options["default_hooks.dependency"], max_images=8),
     },
     seeds=[0, 1],
-    max_iters=40,
+    max_iters=30,
 )
 del figures
