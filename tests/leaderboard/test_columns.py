@@ -46,6 +46,8 @@ from tests.leaderboard.factory import plain_run, record, write_run
         ("silog", [""], True),
         ("d1", [""], False),
         ("size/training_mib", ["semantic"], True),
+        # Beside a metric without a prefix, such as val_loss.
+        ("size/training_mib", ["refine", ""], True),
     ],
 )
 def test_direction_follows_from_the_name(

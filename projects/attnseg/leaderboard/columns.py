@@ -13,7 +13,7 @@ _DISTANCE = re.compile(r"hausdorff|hd\d*|distance|dist|as[sd]?d|msd", re.IGNOREC
 _ERROR = re.compile(
     r"loss|error|err|mae|mse|rmse|ece|nll|brier|abs_rel|sq_rel|silog|log10", re.IGNORECASE
 )
-_SIZE = re.compile(r"mib", re.IGNORECASE)
+_SIZE = re.compile(r"size|mib", re.IGNORECASE)
 _GAIN, _INPUT = "gain_", "coarse_"
 _PERCENT_TYPES = ("IoUMetric", "CocoPanopticMetric")
 
