@@ -116,7 +116,7 @@ def _tell(
     def answer(connection: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError), _lines(connection) as lines:
             asked, _, rank = lines.readline(_MAX_LINE).decode().strip().rpartition(" ")
-            if asked != token:
+            if asked != token or int(rank) not in left:
                 return
             lines.write(f"{token} {store_port}\n".encode())
             lines.flush()
@@ -147,6 +147,9 @@ def _ask(host: str, ports: list[int], rank: int, token: str, timeout: timedelta)
                     if known == token:
                         lines.write(b"thanks\n")
                         lines.flush()
+                        with contextlib.suppress(OSError):
+                            # Closed when rank 0 knows: a next start is then told apart.
+                            lines.read(1)
                         return int(number)
             except (OSError, ValueError) as error:
                 reason = str(error)

@@ -237,9 +237,18 @@ class Cluster:
                 f"{self.run('scontrol', 'show', 'job', job, check=False).stdout}\n{self.logs()}"
             )
             if state == "PENDING":
-                self._shorten_pause(job)
+                self.shorten_pauses(job)
             time.sleep(0.1)
         return state
+
+    def shorten_pauses(self, job: str) -> None:
+        """Let a job that waits to start anew do so after two seconds; :meth:`wait` does it too."""
+        for line in self.show(job):
+            key = (line["JobId"], line["Restarts"])
+            if line.get("Reason") == "BeginTime" and key not in self._shortened:
+                self._shortened.add(key)
+                # A node refuses a job that is as old, in seconds, as the end of its last start.
+                self.run("scontrol", "update", f"JobId={line['JobId']}", "StartTime=now+2")
 
     def restarts(self, job: str) -> int:
         """How often the job was requeued."""
@@ -320,14 +329,6 @@ class Cluster:
 
     def _dead(self) -> list[str]:
         return [str(daemon.args) for daemon in self._daemons if daemon.poll() is not None]
-
-    def _shorten_pause(self, job: str) -> None:
-        for line in self.show(job):
-            key = (line["JobId"], line["Restarts"])
-            if line.get("Reason") == "BeginTime" and key not in self._shortened:
-                self._shortened.add(key)
-                # A node refuses a job that is as old, in seconds, as the end of its last start.
-                self.run("scontrol", "update", f"JobId={line['JobId']}", "StartTime=now+2")
 
     def _node_states(self) -> list[str]:
         # Without a controller, its clients try for seconds.

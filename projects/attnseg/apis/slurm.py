@@ -227,7 +227,9 @@ def _options(job: SlurmJob) -> list[str]:
         "signal": f"USR1@{job.grace}",
     }
     named = [f"--{key}={shlex.quote(str(value))}" for key, value in pairs.items() if value]
-    return [*named, "--requeue" if job.requeue else "--no-requeue", *job.extra]
+    split = (option.partition("=") for option in job.extra)
+    extra = [name + mark + (shlex.quote(value) if mark else "") for name, mark, value in split]
+    return [*named, "--requeue" if job.requeue else "--no-requeue", *extra]
 
 
 def _check(job: SlurmJob) -> None:
