@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attnseg.apis.slurm import PREEMPTED
 from attnseg.apis.sweep.claim import is_alive, read_state, silence, whereabouts
 from attnseg.apis.sweep.plan import Run
+from attnseg.engine.signals import EXIT_STATUS
 
 LOG = "log.txt"
 STATES = ("done", "running", "queued", "interrupted", "failed", "waiting")
 START = "=== "
 """In front of the line of a log with which an attempt begins."""
-_STOPPED = (PREEMPTED, 130, 143, -2, -15)
+_STOPPED = (EXIT_STATUS, 130, 143, -2, -15)
 _TAIL = 64 * 1024
 _ERROR = re.compile(r"error: .+|(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit)\b.*")
 
@@ -58,7 +58,7 @@ def state_of(run: Run, queue: Mapping[Path, str] | None = None) -> State:
         return State("interrupted", f"the process is gone; {ago}")
     status = state.get("status")
     if status in _STOPPED:
-        word = "preempted" if status == PREEMPTED else "stopped"
+        word = "preempted" if status == EXIT_STATUS else "stopped"
         return State("interrupted", f"{word}; start again to go on")
     if status == 0:
         return State("failed", "ended without a record of a whole training")
