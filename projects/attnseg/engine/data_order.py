@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader, Sampler, get_worker_info
 
-from attnseg.engine.step_seed import seeded
+from attnseg.engine.step_seed import seed_cpu, seeded
 
 # Tells the seeds of samples from those of training steps.
 _SAMPLES = 1
@@ -130,14 +130,20 @@ def place_samples(loader: DataLoader, seed: int, rank: int, world_size: int) -> 
 
 
 def _draw(dataset: Any, seed: int, indices: list[int]) -> list[Any]:
-    samples = []
-    for index in indices:
-        if isinstance(index, Draw):
-            with seeded(seed, *index.place, _SAMPLES):
-                samples.append(dataset[int(index)])
-        else:
-            samples.append(dataset[index])
-    return samples
+    return [
+        _draw_one(dataset, seed, index) if isinstance(index, Draw) else dataset[index]
+        for index in indices
+    ]
+
+
+def _draw_one(dataset: Any, seed: int, index: Draw) -> Any:
+    key = (seed, *index.place, _SAMPLES)
+    if get_worker_info() is not None:
+        # Nothing else draws in a worker: what was before need not come back.
+        seed_cpu(*key)
+        return dataset[int(index)]
+    with seeded(*key):
+        return dataset[int(index)]
 
 
 def _init_worker(original: Any, worker: int) -> None:
