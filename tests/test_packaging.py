@@ -31,6 +31,7 @@ SHIPPED = (
     *(f"attnseg/apis/refine_page/assets/page.{suffix}" for suffix in ("html", "css", "js")),
     "attnseg/.mim/model-index.yml",
     "attnseg/.mim/tools/train.py",
+    *(f"attnseg/.mim/tools/slurm/{name}" for name in ("submit.py", "dist_train.sh", "torchrun.sh")),
     "attnseg/.mim/configs/_base_/runtime/default.py",
     "attnseg/.mim/configs/_base_/schedules/adamw_5e-4_1000e.py",
 )

@@ -76,14 +76,15 @@ def _init_dist_slurm(
 ) -> None:
     """Start from the variables that ``srun`` sets, on GPU and CPU nodes alike."""
     global _own_port
+    from mmengine.device import get_device
     from mmengine.dist import utils
 
     if os.environ.get("MASTER_PORT") == _own_port:
         os.environ.pop("MASTER_PORT", None)
     given = port is not None or "MASTER_PORT" in os.environ
     slurm_environment(port)
-    # Other launchers than torch's start from the environment alone.
-    if not given and init_backend == "torch":
+    # Others, and mmengine's way to start on other accelerators, read the environment alone.
+    if not given and init_backend == "torch" and get_device() in ("cpu", "cuda"):
         from torch.distributed.distributed_c10d import default_pg_timeout
 
         rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -1,6 +1,8 @@
 """Trainings as users send them to Slurm, small, on images of the machine or generated ones."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -88,6 +90,25 @@ def test_an_array_trains_a_seed_per_task(
         assert (tmp_path / f"runs/{seed}/iter_2.pth").is_file()
         config = next((tmp_path / f"runs/{seed}").glob("*.py")).read_text()
         assert f"seed={seed}" in config
+
+
+def test_the_commands_of_the_page(slurm: Cluster, demo_set: Path, tmp_path: Path) -> None:
+    page = (REPO / "docs/slurm.md").read_text()
+    commands = [shlex.split(line) for line in re.findall(r"^python (tools/slurm.+)$", page, re.M)]
+    assert len(commands) == 3
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/demo").symlink_to(demo_set)
+    for script, *words in commands:
+        if "--dry-run" not in words:
+            # Sent as it stands; a training to its end is another test's.
+            words = [*words, *SHORT]
+        printed = slurm.run(sys.executable, REPO / script, *words, cwd=tmp_path).stdout
+        assert printed.startswith("#!/bin/bash" if "--dry-run" in words else "Submitted")
+    own = page.partition("## Your own script")[2].partition("```bash")[2].partition("```")[0]
+    # The line before `--requeue` is one that sbatch takes, in a script that ends at once.
+    options = own.strip().splitlines()[0].replace("=8", "=2")
+    job = slurm.sbatch(f"{options}\nsrun true")
+    assert slurm.wait(job) == "COMPLETED"
 
 
 def test_dry_run_writes_and_sends_nothing(
