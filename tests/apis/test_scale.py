@@ -185,10 +185,11 @@ def two_processes(root: Path, out: Path, scale: dict[str, Any], *rooms: str) -> 
         env=env,
         capture_output=True,
         text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for room in rooms:
-        assert done.stdout.count(f"{room} done") == 2
+        assert f"\n{done.stdout}".count(f"\n{room} done") == 2
 
 
 @pytest.mark.slow

@@ -175,6 +175,9 @@ class _Check:
         taken = {*_TAKEN.get(keys[0], ()), *(_TAKEN["hook"] if "hooks" in keys[0] else ())}
         if keys[-1].endswith("norm_cfg"):
             taken.add("requires_grad")
+        if keys[-1] == "upsample_cfg":
+            # Read by the mask head, which makes kernel and stride of it.
+            taken.add("scale_factor")
         if keys[-1].endswith("_dataloader") and len(keys) == 1:
             from torch.utils.data import DataLoader
 
