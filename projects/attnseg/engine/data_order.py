@@ -7,9 +7,6 @@ for samplers that deal samples out in turn, as mmengine's do.
 """
 
 import functools
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,7 +123,6 @@ def place_samples(loader: DataLoader, seed: int, rank: int, world_size: int) -> 
     vars(loader)["batch_sampler"] = PlacedBatches(loader.batch_sampler, rank, world_size)
     # torch's fetcher prefers this method: the data set itself stays what it is for all others.
     loader.dataset.__getitems__ = functools.partial(_draw, loader.dataset, seed)
-    loader.worker_init_fn = functools.partial(_init_worker, loader.worker_init_fn)
 
 
 def _draw(dataset: Any, seed: int, indices: list[int]) -> list[Any]:
@@ -144,20 +140,3 @@ def _draw_one(dataset: Any, seed: int, index: Draw) -> Any:
         return dataset[int(index)]
     with seeded(*key):
         return dataset[int(index)]
-
-
-def _init_worker(original: Any, worker: int) -> None:
-    if original is not None:
-        original(worker)
-    if get_worker_info() is not None:
-        # Slurm tells every process of a job to stop: only the training itself is to answer.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey_parent, daemon=True).start()
-
-
-def _obey_parent() -> None:
-    """End this worker on SIGTERM from its own training, and on no other."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
