@@ -85,7 +85,7 @@ def choose_checkpoint(runner: Any) -> bool:
 
 
 def complete_record(work_dir: str | Path, config_hash: str, seed: int) -> Path | None:
-    """The record of a training by this config and seed that came to its end, if there is one.
+    """The latest record of a training by this config and seed that came to its end.
 
     A training that was stopped leaves no record, and its length is part of its config.
 
@@ -94,15 +94,16 @@ def complete_record(work_dir: str | Path, config_hash: str, seed: int) -> Path |
         config_hash: See :func:`attnseg.engine.config_hash.config_hash`.
         seed: Of the run.
     """
-    for path in sorted(Path(work_dir).glob("*/record*.json")):
+    complete = []
+    for path in Path(work_dir).glob("*/record*.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             found = (record["mode"], record["config"]["hash"], record["seed"])
         except (OSError, ValueError, LookupError, TypeError):
             continue
         if found == ("train", config_hash, seed):
-            return path
-    return None
+            complete.append((str(record.get("finished") or ""), path))
+    return max(complete)[1] if complete else None
 
 
 def _check_origin(runner: Any, found: Found) -> None:
