@@ -31,11 +31,16 @@ def leave_group() -> None:
     "terminate called without an active exception"), after all was well. The threads end with the
     last reference to the group; wrapped models that nobody needs any more have one too.
     """
-    distributed = sys.modules.get("torch.distributed")
-    if distributed and distributed.is_available() and distributed.is_initialized():
+    if in_group():
         # Runners and models refer to themselves.
         gc.collect()
-        distributed.destroy_process_group()
+        sys.modules["torch.distributed"].destroy_process_group()
+
+
+def in_group() -> bool:
+    """Whether this process has joined a group of several; asks without importing torch."""
+    distributed = sys.modules.get("torch.distributed")
+    return bool(distributed and distributed.is_available() and distributed.is_initialized())
 
 
 def install_dist() -> None:

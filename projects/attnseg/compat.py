@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attnseg._compat_dist import leave_group, set_run_folder
+from attnseg._compat_dist import in_group, leave_group, set_run_folder
 
 __all__ = [
     "MissingOperatorError",
     "id2rgb",
+    "in_group",
     "leave_group",
     "operators_compiled",
     "rgb2id",

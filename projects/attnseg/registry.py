@@ -37,7 +37,12 @@ TRANSFORMS = Registry(
 METRICS = Registry(
     "metric", parent=root.METRICS, scope="attnseg", locations=["attnseg.evaluation.metrics"]
 )
-HOOKS = Registry("hook", parent=root.HOOKS, scope="attnseg", locations=["attnseg.engine"])
+HOOKS = Registry(
+    "hook",
+    parent=root.HOOKS,
+    scope="attnseg",
+    locations=["attnseg.engine", "attnseg.apis.dependency_hook"],
+)
 WEIGHT_INITIALIZERS = Registry(
     "weight initializer",
     parent=root.WEIGHT_INITIALIZERS,

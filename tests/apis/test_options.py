@@ -37,7 +37,10 @@ def test_options_that_a_run_reads_are_taken() -> None:
         "train_dataloader.dataset.pipeline.3.size": (64, 32),
     }
     cfg = build_config(LEAF, cfg_options=options)
-    assert cfg.optim_wrapper.optimizer.lr == 0.5 and cfg.auto_scale_lr.enable
+    assert cfg.optim_wrapper.optimizer.lr == 0.5
+    # mmengine's own would forget accumulated steps.
+    assert not cfg.auto_scale_lr.enable
+    assert cfg.custom_hooks[-1].type == "attnseg.ScaledRateHook"
     assert cfg.train_dataloader.dataset.pipeline[3].size == (64, 32)
 
 

@@ -12,7 +12,7 @@ from attnseg.registry import METRICS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # Leaves of mask refinement have no classes and no fixed size: see test_mask_refine.py.
-OTHERS = ("_base_", "baselines", "mask_refine")
+OTHERS = ("_base_", "baselines", "mask_refine", "sweeps")
 LEAVES = sorted(
     p
     for p in CONFIGS.glob("*/*.py")

@@ -1,9 +1,11 @@
 """A training stopped anywhere, by any signal, ends with the weights of one that was not."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,20 @@ class Images(Dataset):
         return {"inputs": image, "data_samples": BaseDataElement(metainfo={"img_id": index})}
 
 
+class Numbers(Dataset):
+    """What the validation of the recorded runs reads, for worker processes."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def collate(batch: list[int]) -> dict[str, Any]:
+    return loader(8)["collate_fn"](batch)
+
+
 class Signal(Hook):
     """Send a signal to this process at one point of the run."""
 
@@ -54,6 +70,18 @@ class Signal(Hook):
 
     def before_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         self._send(runner, "val")
+
+
+class KillWorkers(Hook):
+    """Tell the data workers what Slurm tells every process of a job."""
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if batch_idx == 0:
+            workers = multiprocessing.active_children()
+            assert len(workers) == 2
+            for name in ("-USR1", "-TERM"):
+                # From another process: they obey their parent.
+                subprocess.run(["kill", name, *(str(worker.pid) for worker in workers)])
 
 
 def _loop(kind: str) -> dict[str, Any]:
@@ -100,7 +128,7 @@ def train(
         default_hooks={"checkpoint": {**settings["checkpoint"], **more.pop("checkpoint", {})}},
         **more,
     )
-    for hook in (ExactResumeHook(), PreemptionHook(), StepLogHook(), *hooks):
+    for hook in (StepLogHook(), PreemptionHook(), ExactResumeHook(), *hooks):
         runner.register_hook(hook)
     runner.train()
     return runner
@@ -200,12 +228,32 @@ def test_accumulated_gradients_are_waited_for(tmp_path: Path) -> None:
     assert_equal(expected, train(folder, "iterations", resume=True, optimizer=optimizer))
 
 
+@pytest.mark.parametrize(("point", "step"), [("train", 4), ("val", 10)])
+def test_accumulation_over_the_end_of_an_epoch(tmp_path: Path, point: str, step: int) -> None:
+    optimizer = {"accumulative_counts": 4}
+    expected = train(tmp_path / "whole", "epochs", optimizer=optimizer)
+    folder = tmp_path / "cut"
+    with pytest.raises(Preempted):
+        train(folder, "epochs", Signal(point, step, signal.SIGUSR1), optimizer=optimizer)
+    assert newest_valid(folder).iteration == {4: 8, 10: 12}[step]
+    assert_equal(expected, train(folder, "epochs", resume=True, optimizer=optimizer))
+
+
+def test_stopped_in_the_validation_that_a_resumed_training_begins_with(tmp_path: Path) -> None:
+    with pytest.raises(Preempted):
+        train(tmp_path, "iterations", Signal("val", 8, signal.SIGUSR1))
+    with pytest.raises(Preempted):
+        train(tmp_path, "iterations", Signal("val", 8, signal.SIGUSR1), resume=True)
+    assert newest_valid(tmp_path).iteration == 8
+
+
 def test_checkpoints_amid_accumulation_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner = train(tmp_path, "iterations", optimizer={"accumulative_counts": 3})
-    text = Path(runner.logger.handlers[-1].baseFilename).read_text()
-    assert "checkpoints come every 4 steps, the weights change every 3" in text
+    for kind, steps in (("iterations", 4), ("epochs", 10)):
+        runner = train(tmp_path / kind, kind, optimizer={"accumulative_counts": 3})
+        text = Path(runner.logger.handlers[-1].baseFilename).read_text()
+        assert f"checkpoints come every {steps} steps, the weights change every 3" in text
 
 
 def test_early_stopping_and_plateaus_go_on(tmp_path: Path) -> None:
@@ -226,6 +274,18 @@ def test_early_stopping_and_plateaus_go_on(tmp_path: Path) -> None:
     resumed = train(folder, "iterations", resume=True, **watching)
     assert resumed.iter == expected.iter
     assert_equal(expected, resumed)
+
+
+def test_data_workers_leave_the_signals_to_the_training(whole: Any, tmp_path: Path) -> None:
+    validation = {**loader(8), "dataset": Numbers(), "num_workers": 1, "persistent_workers": True}
+    validation["collate_fn"] = collate
+    runner = train(tmp_path, "iterations", KillWorkers(), workers=1, val_dataloader=validation)
+    assert_equal(whole("iterations")[0], runner)
+    # Not even the end of the training waits for them.
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+        worker.join(10)
+        assert worker.exitcode == 0
 
 
 def test_signals_mean_what_they_do_after_a_training(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ from tests.leaderboard.factory import plain_run, record, write_run
         ("log10", [""], True),
         ("silog", [""], True),
         ("d1", [""], False),
+        ("size/training_mib", ["semantic"], True),
+        # Beside a metric without a prefix, such as val_loss.
+        ("size/training_mib", ["refine", ""], True),
     ],
 )
 def test_direction_follows_from_the_name(

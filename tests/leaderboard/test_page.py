@@ -270,7 +270,8 @@ def test_a_sweep_keeps_its_order_and_the_papers_figures_apart(
         Cell((HOSTILE, ""), reference={key: 60.25}, note="not run here: external"),
     ]
     reference = Reference("Table 4", "%", [key])
-    table = build_cells("Sweep", ["variant", "lambda"], cells, [key], reference)
+    notes = ["Small form: other data.", "Short runs."]
+    table = build_cells("Sweep", ["variant", "lambda"], cells, [key], reference, notes)
     tab = open_page(tmp_path, html=build_page(table.kinds).html)
     assert tab.names() == ["weak", "none", "strong", HOSTILE]
     headers = tab.page.locator("thead th .name, thead th button span:first-child")
@@ -279,6 +280,9 @@ def test_a_sweep_keeps_its_order_and_the_papers_figures_apart(
     assert tab.page.locator("td.paper").all_inner_texts() == ["40.5", "–", "–", "60.25"]
     assert tab.page.locator("td.metric.best").count() == 1
     assert "none yet: 2 waiting" in tab.page.locator("tbody").inner_text()
+    legend = tab.page.locator(".legend").first
+    assert [text for text in legend.locator("p").all_inner_texts() if text in notes] == notes
+    assert "[object" not in tab.page.locator("body").inner_text()
     boxes = tab.page.locator("tbody input[type=checkbox]")
     assert [boxes.nth(i).is_disabled() for i in range(4)] == [False, True, False, True]
     tab.page.get_by_role("columnheader", name=title).get_by_role("button").click()

@@ -12,7 +12,7 @@ import pytest
 
 from attnseg.engine.checkpoint_files import newest_valid
 from tests.slurm.cluster import ENDED, Cluster
-from tests.slurm.trainings import STEPS, Training, largest_difference
+from tests.slurm.trainings import INTERVAL, STEPS, Training, largest_difference
 
 pytestmark = pytest.mark.slow
 Make = Callable[[str], Training]
@@ -62,6 +62,9 @@ def test_requeue_and_signal_change_nothing(make: Make, slurm: Cluster, whole: Tr
     assert training.steps() == list(range(1, STEPS + 1))
     assert largest_difference(training.weights(), whole.weights()) == 0
     assert not (training.folder / "preempted.pth").exists()
+    # Both stops were stops, no process died of them.
+    assert not list(training.folder.glob("slurm-*.killed"))
+    assert len(training.resumed_at()) == 2
 
 
 def test_kills_at_random_moments_cost_the_steps_since_the_last_checkpoint(
@@ -78,12 +81,15 @@ def test_kills_at_random_moments_cost_the_steps_since_the_last_checkpoint(
         if number % 2:
             training.wait_for_step(min(training.last_step() + 1, STEPS))
         time.sleep(moments.random() * 4)
+        # Of the step in the log the checkpoint may not be written yet.
+        saved = (training.last_step() - 1) // INTERVAL * INTERVAL
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         assert newest_valid(training.folder).passed_over == ()
         slurm.wait(job, (*ENDED, "PENDING", "COMPLETING"))
         if slurm.state(job) == "COMPLETED":
             break
+        assert newest_valid(training.folder).iteration >= max(saved, 0)
     assert slurm.wait(job, timeout=240) == "COMPLETED", training.output()
     killed = training.output().count("killed by signal 9")
     print(f"{killed} of {kills} kills, {slurm.restarts(job)} restarts")

@@ -1,6 +1,7 @@
 """Small trainings of MaskAttn-UNet on the cluster of the tests, and what they leave."""
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ class Training:
         pipeline = "train_dataloader.dataset.pipeline.3"
         self._data = ["--data", str(data / "dsb2018" if data else demo)]
         self._options = [
-            *("--max-iters", str(STEPS), "--cfg-options", f"train_cfg.val_interval={STEPS}"),
+            *("--max-iters", str(STEPS), "--cfg-options", f"train_cfg.val_interval={INTERVAL}"),
             f"default_hooks.checkpoint.interval={INTERVAL}",
             "default_hooks.checkpoint.max_keep_ckpts=-1",
             *("train_dataloader.num_workers=1", "val_dataloader.num_workers=1"),
@@ -77,6 +78,12 @@ class Training:
     def steps(self) -> list[int]:
         """The training steps in the log, in its order."""
         return [entry["iter"] for entry in self.log() if entry["mode"] == "train"]
+
+    def resumed_at(self) -> list[int]:
+        """The steps behind which each restart went on; restarts from nothing are not among them."""
+        return [
+            int(step) for step in re.findall(r"goes on from .* behind step (\d+)", self.output())
+        ]
 
     def weights(self, step: int = STEPS) -> dict[str, torch.Tensor]:
         """State of the model behind a step."""

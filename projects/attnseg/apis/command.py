@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attnseg
-from attnseg.compat import MissingOperatorError, leave_group
+from attnseg.compat import MissingOperatorError, in_group, leave_group
 from attnseg.errors import InputError
 
 LAUNCHERS = ("none", "pytorch", "slurm")
@@ -88,14 +88,27 @@ def run_command(command: Callable[[], Any]) -> None:
 
     With the environment variable ``ATTNSEG_TRACEBACK=1``, the traceback comes before the line.
     """
+    status = 0
     try:
         command()
-        leave_group()
     except (UsageError, MissingOperatorError) as error:
         if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
+        status = 2
+    except SystemExit as end:
+        # Threads of gloo that outlive the interpreter abort it: the status would be another one.
+        if not isinstance(end.code, int):
+            raise
+        status = end.code
+    except Exception:
+        if not in_group():
+            raise
+        traceback.print_exc()
+        status = 1
+    leave_group()
+    if status:
+        raise SystemExit(status)
 
 
 def run_parser(description: str | None) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
@@ -83,6 +84,8 @@ def warn_of_typos(path: str | Path, options: Mapping[str, Any] | None = None) ->
     """
     from mmengine.logging import print_log
 
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
+        return
     try:
         messages = [typo.message for typo in find_typos(read_sources(path, options))]
     # A check that helps must not be what ends a run of days; the config itself was read before.
@@ -175,6 +178,9 @@ class _Check:
         taken = {*_TAKEN.get(keys[0], ()), *(_TAKEN["hook"] if "hooks" in keys[0] else ())}
         if keys[-1].endswith("norm_cfg"):
             taken.add("requires_grad")
+        if keys[-1] == "upsample_cfg":
+            # Read by the mask head, which makes kernel and stride of it.
+            taken.add("scale_factor")
         if keys[-1].endswith("_dataloader") and len(keys) == 1:
             from torch.utils.data import DataLoader
 

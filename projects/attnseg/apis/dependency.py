@@ -113,7 +113,7 @@ def analyze_dependency(
         ValueError: If a module is unknown, was not called, or returns neither maps nor tokens; if
             nothing was named, or there are no batches.
     """
-    _check_names(model, module_names)
+    check_names(model, module_names)
     if channels is not None and channels < 1:
         raise ValueError(f"channels must be at least 1 or None, got {channels}")
     if max_images is not None and max_images < 1:
@@ -242,7 +242,12 @@ def _mean_curve(curves: list[NDArray]) -> NDArray[np.float64]:
     return np.mean([curve for curve in usable if curve[0].tobytes() == common], axis=0)
 
 
-def _check_names(model: nn.Module, names: Sequence[str]) -> None:
+def check_names(model: nn.Module, names: Sequence[str]) -> None:
+    """Make sure that a model has these modules.
+
+    Raises:
+        ValueError: If none is named or one is unknown; proposes the nearest, lists the attention.
+    """
     known = [name for name, _ in model.named_modules() if name]
     similar = [
         name

@@ -13,8 +13,8 @@ from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_comman
 from attnseg.apis.config_typos import warn_of_typos
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
-from attnseg.apis.resume import AUTO, choose_checkpoint, is_complete
-from attnseg.apis.scale import apply_scale
+from attnseg.apis.resume import AUTO, choose_checkpoint, hold_folder
+from attnseg.apis.scale import apply_scale, check_machine
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
 from attnseg.compat import set_run_folder, setup_env
@@ -174,14 +174,32 @@ def _read(path: Path) -> Any:
 def run_train(cfg: Any) -> Any:
     """Train by the config; returns the Runner afterwards.
 
+    SIGUSR1 and SIGTERM have the training save and end with status 75 from here on. With
+    ``cfg.resume`` of ``'auto'``, a training that is complete already is not begun.
+
     Raises:
         UsageError: A data folder is missing, a data set or the config does not fit, or the
             checkpoint to start from, or one that an ``init_cfg`` names, does not: to resume, all
-            of it has to.
+            of it has to. Or another training is at work in the run folder.
         MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
+    from attnseg.engine.signals import listen
+
+    check_machine(cfg)
+    _check_data(cfg, ("train_dataloader", "val_dataloader"))
+    listen()
+    with input_errors():
+        runner = _build_runner(cfg)
+    with hold_folder(runner):
+        with input_errors():
+            complete = choose_checkpoint(runner)
+        if not complete:
+            _train(runner)
+    return runner
+
+
+def _train(runner: Any) -> None:
     from attnseg.engine.checkpoint import check_weights
-    from attnseg.engine.config_hash import config_hash
     from attnseg.engine.hooks import (
         ChannelsHook,
         ExactResumeHook,
@@ -189,13 +207,7 @@ def run_train(cfg: Any) -> Any:
         ScheduleHook,
         StepLogHook,
     )
-    from attnseg.engine.signals import listen
 
-    _check_data(cfg, ("train_dataloader", "val_dataloader"))
-    listen()
-    with input_errors():
-        runner = _build_runner(cfg)
-        choose_checkpoint(runner)
     cfg = runner.cfg
     if cfg.get("load_from"):
         with input_errors(RuntimeError):
@@ -204,20 +216,15 @@ def run_train(cfg: Any) -> Any:
     with input_errors(), argument_errors(cfg):
         _build_loops(runner, "train_loop", "val_loop")
     check_classes(runner)
-    if cfg.get("resume") and is_complete(
-        cfg.work_dir, config_hash(cfg), runner.seed, runner.max_iters
-    ):
-        runner.logger.info(f"{cfg.work_dir}: this training is complete, nothing is left to do")
-        return runner
     _check_first_weights(runner)
-    for hook in (ChannelsHook, ExactResumeHook, PreemptionHook, StepLogHook):
+    # PreemptionHook listens before ExactResumeHook validates.
+    for hook in (ChannelsHook, StepLogHook, PreemptionHook, ExactResumeHook):
         if not any(isinstance(present, hook) for present in runner.hooks):
             runner.register_hook(hook())
     if cfg.get("resume"):
         runner.register_hook(ScheduleHook())
     with training_errors():
         runner.train()
-    return runner
 
 
 def run_test(cfg: Any) -> dict[str, float]:

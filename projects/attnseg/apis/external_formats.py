@@ -148,6 +148,9 @@ class CocoResults:
         lacking = {"image_id", "category_id", "segmentation", "score"} - result.keys()
         if lacking:
             raise InputError(f"{name} lacks {', '.join(sorted(lacking))}.")
+        for key in ("image_id", "category_id"):
+            if not isinstance(result[key], (int, str)):
+                raise InputError(f"{name} has {key} {result[key]!r:.40}: a number is needed.")
         if result["image_id"] not in known:
             near = difflib.get_close_matches(str(result["image_id"]), map(str, known), n=1)
             raise InputError(

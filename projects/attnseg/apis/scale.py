@@ -65,7 +65,40 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
         _add_hook(cfg, {"type": "attnseg.ExecutionHook", **execution})
 
 
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_machine(cfg: Any) -> None:
+    """Refuse, as a training starts, what this machine or this way of starting cannot do.
+
+    A job is planned and submitted where there is neither GPU nor launcher, and tested anywhere.
+
+    Args:
+        cfg: After :func:`apply_scale`.
+
+    Raises:
+        UsageError: float16 is wanted without a GPU, or shards in a single process.
+    """
+    from mmengine.device import is_cuda_available
+
+    wrapper = cfg.get("optim_wrapper") or {}
+    if wrapper.get("type") == "AmpOptimWrapper" and not is_cuda_available():
+        # It refuses to start without a GPU.
+        raise UsageError(
+            "--amp, or scale.precision=fp16: mixed precision in float16 needs a GPU, and torch "
+            "sees none. Leave it out, or set scale.precision=bf16."
+        )
+    sharded = (cfg.get("model_wrapper_cfg") or {}).get("type") == "attnseg.ShardedModel"
+    if sharded and cfg.get("launcher", "none") == "none":
+        raise UsageError(
+            "scale.strategy=fsdp: shards weights over processes, and this is one. Start several "
+            "with `torchrun --nproc-per-node=N tools/train.py CONFIG --launcher pytorch` or srun, "
+            "or leave it out."
+        )
+
+
+def _checked(given: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"scale: expected a dict of switches, such as scale.precision=bf16; got {given!r}."
+        )
     for key, value in given.items():
         if key not in _DEFAULTS:
             near = difflib.get_close_matches(key, _DEFAULTS, n=1)
@@ -110,8 +143,6 @@ def _accumulate(cfg: Any, steps: int) -> None:
 
 
 def _precision(cfg: Any, scale: Mapping[str, Any], flag: str) -> None:
-    from mmengine.device import is_cuda_available
-
     precision = scale["precision"]
     if precision == "fp32":
         return
@@ -122,11 +153,6 @@ def _precision(cfg: Any, scale: Mapping[str, Any], flag: str) -> None:
         for key in ("dtype", "loss_scale", "use_fsdp"):
             wrapper.pop(key, None)
         return
-    if not is_cuda_available():
-        raise UsageError(
-            f"{flag}: mixed precision in float16 needs a GPU, and torch sees none. Leave it out, "
-            "or set scale.precision=bf16."
-        )
     if scale["strategy"] == "fsdp":
         raise UsageError(f"{flag}: sharded gradients are not scaled. Set scale.precision=bf16.")
     wrapper.type = "AmpOptimWrapper"
@@ -148,12 +174,6 @@ def _plain_wrapper(cfg: Any, flag: str) -> None:
 
 def _shard(cfg: Any, scale: Mapping[str, Any]) -> None:
     flag = "scale.strategy=fsdp"
-    if cfg.get("launcher", "none") == "none":
-        raise UsageError(
-            f"{flag}: shards weights over processes, and this is one. Start several with "
-            "`torchrun --nproc-per-node=N tools/train.py CONFIG --launcher pytorch` or srun, or "
-            "leave it out."
-        )
     _plain_wrapper(cfg, flag)
     hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]
     averaging = [hook for hook in hooks if "EMA" in str(hook.get("type", ""))]

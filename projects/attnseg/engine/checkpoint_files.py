@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attnseg._compat_io import safe_torch_load
 from attnseg._seal import damage
@@ -67,6 +68,17 @@ def newest_valid(folder: str | Path) -> Found:
     return Found(path, iteration, tuple(wrong))
 
 
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says of its training, without reading its weights.
+
+    Raises:
+        OSError: The file cannot be read.
+        RuntimeError: It is damaged.
+        LookupError: It says nothing.
+    """
+    return safe_torch_load(path, map_location="cpu", mmap=True)["meta"]
+
+
 def remove_unfinished(folder: str | Path) -> list[Path]:
     """Remove the halves of checkpoints that a killed process left; returns what is gone.
 
@@ -83,7 +95,6 @@ def _look_into(path: Path) -> tuple[str | None, int]:
     try:
         if problem := damage(path):
             return problem, 0
-        meta = safe_torch_load(path, map_location="cpu", mmap=True)["meta"]
-        return None, int(meta["iter"])
+        return None, int(read_meta(path)["iter"])
     except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
         return f"cannot be resumed from ({type(error).__name__}: {error})", 0

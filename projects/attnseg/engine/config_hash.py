@@ -16,6 +16,7 @@ _SECTIONS = (
     *("train_cfg", "val_cfg", "test_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr"),
     *("custom_hooks", "default_hooks", "default_scope", "runner_type", "sync_bn"),
 )
+_FIXED = ("model", "data_preprocessor", "train_dataloader", "optim_wrapper", "sync_bn")
 # How fast a loader is, and how often a training looks at itself, changes no experiment.
 _LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
 _INTERVALS = {"val_interval", "val_begin"}
@@ -39,6 +40,20 @@ def config_hash(cfg: Mapping[str, Any]) -> str:
         cfg: A resolved ``mmengine.Config``.
     """
     text = json.dumps(plain_config(cfg), sort_keys=True, separators=(",", ":"), allow_nan=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resume_hash(cfg: Mapping[str, Any]) -> str:
+    """SHA-256 of what has to be the same to go on from a checkpoint: model, data and optimizer.
+
+    Of :func:`config_hash` it leaves out length, schedule, hooks and how evaluations are run.
+
+    Args:
+        cfg: A resolved ``mmengine.Config``.
+    """
+    plain = plain_config(cfg)
+    kept = {name: plain.get(name) for name in _FIXED}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

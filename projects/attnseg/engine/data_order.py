@@ -7,16 +7,13 @@ for samplers that deal samples out in turn, as mmengine's do.
 """
 
 import functools
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader, Sampler, get_worker_info
 
-from attnseg.engine.step_seed import seeded
+from attnseg.engine.step_seed import seed_cpu, seeded
 
 # Tells the seeds of samples from those of training steps.
 _SAMPLES = 1
@@ -126,32 +123,20 @@ def place_samples(loader: DataLoader, seed: int, rank: int, world_size: int) -> 
     vars(loader)["batch_sampler"] = PlacedBatches(loader.batch_sampler, rank, world_size)
     # torch's fetcher prefers this method: the data set itself stays what it is for all others.
     loader.dataset.__getitems__ = functools.partial(_draw, loader.dataset, seed)
-    loader.worker_init_fn = functools.partial(_init_worker, loader.worker_init_fn)
 
 
 def _draw(dataset: Any, seed: int, indices: list[int]) -> list[Any]:
-    samples = []
-    for index in indices:
-        if isinstance(index, Draw):
-            with seeded(seed, *index.place, _SAMPLES):
-                samples.append(dataset[int(index)])
-        else:
-            samples.append(dataset[index])
-    return samples
+    return [
+        _draw_one(dataset, seed, index) if isinstance(index, Draw) else dataset[index]
+        for index in indices
+    ]
 
 
-def _init_worker(original: Any, worker: int) -> None:
-    if original is not None:
-        original(worker)
+def _draw_one(dataset: Any, seed: int, index: Draw) -> Any:
+    key = (seed, *index.place, _SAMPLES)
     if get_worker_info() is not None:
-        # Slurm tells every process of a job to stop: only the training itself is to answer.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey_parent, daemon=True).start()
-
-
-def _obey_parent() -> None:
-    """End this worker on SIGTERM from its own training, and on no other."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
+        # Nothing else draws in a worker: what was before need not come back.
+        seed_cpu(*key)
+        return dataset[int(index)]
+    with seeded(*key):
+        return dataset[int(index)]

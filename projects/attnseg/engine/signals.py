@@ -1,7 +1,13 @@
 """Signals that ask a training to stop: noted when they come, answered between two steps."""
 
+import functools
+import os
 import signal
+import threading
 from types import FrameType
+from typing import Any
+
+from torch.utils.data import DataLoader, get_worker_info
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 EXIT_STATUS = 75
@@ -42,6 +48,40 @@ def answered() -> None:
 def received() -> str | None:
     """Name of the first signal that came since :func:`listen`; None if none did."""
     return signal.Signals(_received[0]).name if _received else None
+
+
+def shield_workers(loader: DataLoader) -> None:
+    """Have a loader's worker processes leave both signals to the training.
+
+    Slurm and torchrun tell every process of a job; a worker that dies of it would end the training
+    with an error.
+
+    Args:
+        loader: Before its first worker is started; more than once does no harm.
+    """
+    if not isinstance(loader.worker_init_fn, _Shielded):
+        loader.worker_init_fn = _Shielded(loader.worker_init_fn)
+
+
+class _Shielded(functools.partial):
+    def __new__(cls, original: Any) -> "_Shielded":
+        return super().__new__(cls, _init_worker, original)
+
+
+def _init_worker(original: Any, worker: int) -> None:
+    if original is not None:
+        original(worker)
+    if get_worker_info() is not None:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    """End this worker on SIGTERM from its own training, and on no other."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

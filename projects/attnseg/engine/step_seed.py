@@ -24,6 +24,18 @@ def seed_everything(*key: int) -> None:
     torch.manual_seed(_to_int(words[5:7]))
 
 
+def seed_cpu(*key: int) -> None:
+    """The same without GPUs, in a tenth of the time.
+
+    Args:
+        key: As for :func:`seed_everything`.
+    """
+    words = _words(key)
+    random.seed(words[0])
+    np.random.seed(words[1:5])
+    torch.default_generator.manual_seed(_to_int(words[5:7]))
+
+
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
     """Draw from generators seeded by ``key`` on the CPU, then give back the ones of before.
@@ -32,10 +44,7 @@ def seeded(*key: int) -> Iterator[None]:
         key: As for :func:`seed_everything`.
     """
     before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-    words = _words(key)
-    random.seed(words[0])
-    np.random.seed(words[1:5])
-    torch.default_generator.manual_seed(_to_int(words[5:7]))
+    seed_cpu(*key)
     try:
         yield
     finally:

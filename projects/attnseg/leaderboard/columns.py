@@ -13,6 +13,7 @@ _DISTANCE = re.compile(r"hausdorff|hd\d*|distance|dist|as[sd]?d|msd", re.IGNOREC
 _ERROR = re.compile(
     r"loss|error|err|mae|mse|rmse|ece|nll|brier|abs_rel|sq_rel|silog|log10", re.IGNORECASE
 )
+_SIZE = re.compile(r"size|mib", re.IGNORECASE)
 _GAIN, _INPUT = "gain_", "coarse_"
 _PERCENT_TYPES = ("IoUMetric", "CocoPanopticMetric")
 
@@ -65,14 +66,15 @@ def split_prefix(key: str, prefixes: Collection[str | None]) -> tuple[str, str]:
 
 
 def lower_is_better(key: str, prefixes: Collection[str | None] = ()) -> bool:
-    """Tell from a metric's name whether it is a distance or an error.
+    """Tell from a metric's name whether it is a distance, an error or a size.
 
     Whole words of the name behind the prefix count, so ``boundary/mHD95`` and
     ``surface_distance`` are, and ``PQ_st`` is not; neither prefixes nor classes count. Of a gain
     (``gain_HD95``: by how much a value is better) higher is better whatever it is a gain of.
     """
     name = split_prefix(key, prefixes)[1].partition("/")[0]
-    return not name.startswith(_GAIN) and (_has(_DISTANCE, name) or _has(_ERROR, name))
+    words = (_DISTANCE, _ERROR, _SIZE)
+    return not name.startswith(_GAIN) and any(_has(each, name) for each in words)
 
 
 def _has(words: re.Pattern[str], name: str) -> bool:
@@ -116,7 +118,7 @@ def make_column(key: str, records: Sequence[Record]) -> Column:
     name = split_prefix(key, prefixes)[1].partition("/")[0]
     least = -1 if name.startswith(_GAIN) else 0
     pixels = _has(_DISTANCE, name)
-    fraction = not (pixels or _has(_ERROR, name) or foreign)
+    fraction = not (pixels or _has(_ERROR, name) or _has(_SIZE, name) or foreign)
     fraction = fraction and all(least <= v <= 1 for v in known)
     return Column(key, lower, fraction, not name.startswith(_INPUT), pixels)
 

@@ -82,6 +82,14 @@ def test_the_content_knows_what_the_config_hash_leaves_out(tmp_path: Path) -> No
     assert len(others | {plain}) == 6
 
 
+def test_leaves_that_differ_in_their_data_alone_are_two_runs(tmp_path: Path) -> None:
+    leaf = "iaunet/iaunet_r50_1xb8-16000i_{}-instance-512x512"
+    axes = {"data": {name: leaf.format(name) for name in ("neurips-cellseg", "revvity")}}
+    first, second = _plan(tmp_path, axes=axes, options={}, seeds=[0], max_iters=None)
+    assert first.config_hash == second.config_hash
+    assert first.content != second.content and first.folder != second.folder
+
+
 def test_a_relabelled_run_keeps_its_folder(tmp_path: Path) -> None:
     (old,) = _plan(tmp_path, axes={"variant": {"old name": UNET}}, seeds=[0])
     assert old.name.startswith("old-name-s0-")

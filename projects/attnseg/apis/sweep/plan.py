@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,16 +104,16 @@ def sweep_folder(sweep: Sweep, out: str | Path | None = None) -> Path:
     return Path(out or "work_dirs").absolute() / sweep.name
 
 
-def content_hash(config_hash: str, seed: int, data: str | None, init: str | None) -> str:
+def content_hash(config_hash: str, seed: int, data: Sequence[str], init: str | None) -> str:
     """SHA-256 of what makes a training another one.
 
     Args:
         config_hash: See :func:`attnseg.engine.config_hash.config_hash`; the length is in it.
         seed: Of the run.
-        data: Data folder that the sweep gives: a config's hash leaves folders out.
+        data: Data folders as the sweep or the leaf names them: a config's hash leaves folders out.
         init: Weights to start from, which it leaves out too.
     """
-    text = json.dumps([config_hash, seed, data, init])
+    text = json.dumps([config_hash, seed, list(data), init])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -123,7 +123,7 @@ class _Planned:
 
     path: Path
     config_hash: str
-    data: str | None
+    data: list[str]
     init: str | None
     unit: str | None
     steps: int
@@ -137,7 +137,7 @@ class _Planned:
         data_dir: str | Path | None,
         leaves: dict[Path, Any],
     ) -> "_Planned":
-        from attnseg.engine.config_hash import config_hash
+        from attnseg.engine.config_hash import config_hash, data_folders
 
         path = find_config(cell.config)
         options, data = dict(cell.options), cell.data
@@ -148,7 +148,10 @@ class _Planned:
         plain = leaves[path]
         check_options(plain, options)
         check_keys(plain, options)
-        own = data
+        # A config's hash leaves data folders out, as they lie elsewhere on each machine; two leaves
+        # may differ in nothing else. Without one of the sweep's, the leaf's own names the data.
+        folders = data_folders(dict(plain.items()))
+        own = [data] if data is not None else sorted(set(folders))
         given: dict[str, Any] = {"cfg_options": options, "data": data, **length}
         cfg = build_config(path, **given)
         if data_dir is not None:

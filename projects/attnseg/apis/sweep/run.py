@@ -15,12 +15,12 @@ from typing import Any
 from tqdm import tqdm
 
 from attnseg._atomic import write_json
-from attnseg.apis.slurm import PREEMPTED
 from attnseg.apis.sweep.claim import STATE, read_state
 from attnseg.apis.sweep.plan import Run
 from attnseg.apis.sweep.progress import share_done
 from attnseg.apis.sweep.state import LOG, State, state_of
 from attnseg.apis.sweep.task import write_task
+from attnseg.engine.signals import EXIT_STATUS
 
 _LOOK = 0.5
 
@@ -52,7 +52,8 @@ class Runner:
             runs: Of the plan, each once.
 
         Returns:
-            0, or 1 if a run failed; 130 after SIGINT, 75 after SIGTERM or SIGUSR1.
+            0 if all are done, 1 if a run failed, 75 if some were stopped or are at work elsewhere;
+            130 after SIGINT, 75 after SIGTERM or SIGUSR1.
         """
         states = {run.folder: state_of(run) for run in runs}
         waiting = [run for run in runs if states[run.folder].name not in ("done", "running")]
@@ -67,7 +68,8 @@ class Runner:
                     self._start(waiting.pop(0))
                 for run in self._ended():
                     state = state_of(run)
-                    settled += 1
+                    # What was stopped halfway is not behind us.
+                    settled += state.name in ("done", "failed")
                     if state.name == "failed":
                         failed.append((run, state))
                         waiting = [] if self.fail_fast else waiting
@@ -79,8 +81,11 @@ class Runner:
         for run, state in failed:
             print(f"failed: {run.name}: {state.detail} ({run.folder / LOG})", file=sys.stderr)
         if self._stop is not None:
-            return 130 if self._stop == signal.SIGINT else PREEMPTED
-        return 1 if failed else 0
+            return 130 if self._stop == signal.SIGINT else EXIT_STATUS
+        if failed:
+            return 1
+        # Preempted, or at work elsewhere.
+        return 0 if all(state_of(run).name == "done" for run in runs) else EXIT_STATUS
 
     def _start(self, run: Run) -> None:
         write_task(run)

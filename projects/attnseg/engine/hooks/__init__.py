@@ -11,6 +11,7 @@ from attnseg.engine.hooks.record import RecordHook
 from attnseg.engine.hooks.result import ResultHook
 from attnseg.engine.hooks.scaled_rate import ScaledRateHook
 from attnseg.engine.hooks.schedule import ScheduleHook
+from attnseg.engine.hooks.size import SizeHook
 from attnseg.engine.hooks.step_log import StepLogHook
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "ScaledRateHook",
     "ScheduleHook",
     "StepLogHook",
+    "SizeHook",
 ]

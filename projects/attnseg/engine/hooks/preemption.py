@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import all_reduce, get_world_size
-from mmengine.hooks import Hook
+from mmengine.dist import all_reduce, barrier, broadcast_object_list, get_world_size
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from attnseg.engine.atomic import write_text
 from attnseg.engine.checkpoint_files import PREEMPTED, remove_unfinished
@@ -18,6 +18,7 @@ from attnseg.engine.signals import (
     answered,
     listen,
     received,
+    shield_workers,
     stop_listening,
 )
 from attnseg.registry import HOOKS
@@ -45,6 +46,12 @@ class PreemptionHook(Hook):
         self._val_steps = 0
         self._left: Path | None = None
 
+    def before_run(self, runner: Runner) -> None:
+        """Keep the signals from data workers."""
+        for loop in (runner._train_loop, runner._val_loop):
+            if isinstance(loop, BaseLoop):
+                shield_workers(loop.dataloader)
+
     def before_train(self, runner: Runner) -> None:
         """Listen, and clear away what a killed process left half written."""
         listen()
@@ -71,7 +78,8 @@ class PreemptionHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """The same, where the step was the last of an epoch."""
         self._clear(runner)
-        if isinstance(runner.train_loop, EpochBasedTrainLoop) and _told_to_stop():
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if by_epoch and _changes_weights(runner) and _told_to_stop():
             self._stop(runner, runner.epoch + 1, runner.iter, f"epoch_{runner.epoch + 1}.pth")
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -84,23 +92,30 @@ class PreemptionHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Break off the validation of a training."""
-        # A validation alone has no training to save.
-        if self._training and batch_idx < self._val_steps and _told_to_stop():
+        # A validation alone has no training to save; amid accumulation gradients would be lost.
+        stoppable = self._training and _changes_weights(runner)
+        if stoppable and batch_idx < self._val_steps and _told_to_stop():
             by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
             same = f"epoch_{runner.epoch}.pth" if by_epoch else f"iter_{runner.iter}.pth"
             self._stop(runner, runner.epoch, runner.iter, same)
 
     def after_train(self, runner: Runner) -> None:
-        """Signals mean again what they always do."""
+        """Nothing is left to stop."""
         self._clear(runner)
         self._training = False
+
+    def after_run(self, runner: Runner) -> None:
+        """Let signals mean again what they always do, once the record is written."""
         stop_listening()
 
     def _stop(self, runner: Runner, epoch: int, iteration: int, same: str) -> None:
         """Save, unless CheckpointHook has just done so under the name ``same``, and end."""
         name = received() or "a signal to another process"
         last = runner.message_hub.runtime_info.get("last_ckpt")
-        if not last or Path(last).name != same or not Path(last).is_file():
+        # The first process decides: not all may see the same files at once.
+        there = [last is not None and Path(last).name == same and Path(last).is_file()]
+        broadcast_object_list(there)
+        if not there[0]:
             last = str(Path(runner.work_dir) / PREEMPTED)
             runner.save_checkpoint(
                 runner.work_dir, PREEMPTED, meta={"epoch": epoch, "iter": iteration}
@@ -111,6 +126,8 @@ class PreemptionHook(Hook):
             f"{name}: stopped behind step {iteration}, saved {last}. Exit status {EXIT_STATUS}; "
             "the same command with --resume goes on."
         )
+        # Who ends first has the launcher kill the one that still writes.
+        barrier()
         answered()
         raise Preempted
 
@@ -144,11 +161,12 @@ def _changes_weights(runner: Runner) -> bool:
 def _warn_of_accumulation(runner: Runner) -> None:
     count = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
     for hook in runner.hooks:
-        interval = getattr(hook, "interval", None)
-        by_iteration = type(hook).__name__ == "CheckpointHook" and not hook.by_epoch
-        if count > 1 and by_iteration and interval and interval % count:
-            runner.logger.warning(
-                f"checkpoints come every {interval} steps, the weights change every {count}: a "
-                "training that is resumed from one loses the gradients in between. Choose an "
-                f"interval that {count} divides."
-            )
+        if isinstance(hook, CheckpointHook) and hook.interval > 0:
+            loader = runner.train_loop.dataloader
+            steps = hook.interval * (len(loader) if hook.by_epoch else 1)
+            if steps % count:
+                runner.logger.warning(
+                    f"checkpoints come every {steps} steps, the weights change every {count}: a "
+                    "training that is resumed from one loses the gradients in between. Choose an "
+                    f"interval in steps that {count} divides."
+                )

@@ -11,7 +11,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 
 from attnseg.engine import cost
-from attnseg.engine.config_hash import config_hash
+from attnseg.engine.config_hash import config_hash, resume_hash
 from attnseg.engine.evaluators import attempt, tables_of
 from attnseg.engine.run_record import (
     META,
@@ -79,6 +79,7 @@ class RecordHook(Hook):
         """Let a test of the checkpoint know the training."""
         own = {
             "config_hash": self._seen.config_hash,
+            "resume_hash": attempt("hash of the config", resume_hash, runner.cfg),
             "init": self._seen.init,
             "training_seconds": self._training_seconds(),
         }

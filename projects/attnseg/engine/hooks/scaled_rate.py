@@ -33,7 +33,9 @@ class ScaledRateHook(Hook):
         """Scale rates before a checkpoint is loaded: it has scaled ones."""
         if not isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict)):  # a test
             return
-        images = runner.train_dataloader.batch_size * self.accumulate * runner.world_size
+        # A loader with a batch sampler of its own has no batch size itself.
+        batch = runner.train_dataloader.batch_sampler.batch_size
+        images = batch * self.accumulate * runner.world_size
         factor = RULES[self.rule](images / self.base_batch)
         wrappers = runner.optim_wrapper
         wrappers = wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]

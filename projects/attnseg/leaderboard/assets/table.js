@@ -207,5 +207,5 @@ function legend(table, rows) {
   if (lower.length) parts.push(`lower is better: ${lower.join(", ")}`);
   if (table.reference.length) parts.push("the paper's figures were not measured here");
   if (!parts.length) parts.push("no finished run");
-  return [el("p", {}, `${parts.join(" · ")}.`), table.notes.map((note) => el("p", {}, note))];
+  return [el("p", {}, `${parts.join(" · ")}.`), ...table.notes.map((note) => el("p", {}, note))];
 }

@@ -1,3 +1,0 @@
-# Figure 3: 25 % of the training images.
-_base_ = "./maskattn-unet_paper_2xb7-1000e_coco-panoptic-128x128.py"
-train_dataloader = dict(dataset=dict(fraction=0.25))
