@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "setpriv")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 NODES = ("n1", "n2")
 # More than a machine has: the tests look at where tasks go, not at how fast they are.
 CPUS_PER_NODE, GPUS_PER_NODE = 16, 2
@@ -108,6 +109,7 @@ class Cluster:
         self._ports = _free_ports(1 + len(NODES))
         self._shortened: set[tuple[str, str]] = set()
         self._daemons: list[subprocess.Popen[bytes]] = []
+        self._watcher: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout: float = 60.0) -> None:
         """Start all daemons and wait until both nodes take jobs.
@@ -116,6 +118,13 @@ class Cluster:
             RuntimeError: They do not within ``timeout`` seconds; shows the ends of the logs.
         """
         self._write_files()
+        # Its input ends with this process, even if that is killed.
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-m", "tests.slurm.cluster", str(self.folder)],
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._munged()
         self._daemon("slurmctld", "-D", "-i")
         for node in NODES:
@@ -136,27 +145,16 @@ class Cluster:
         for daemon in self._daemons:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 daemon.wait(timeout=5)
-        end = time.monotonic() + 10
-        while (left := self.processes()) and time.monotonic() < end:
-            for process in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-            for daemon in self._daemons:
-                daemon.poll()
-            time.sleep(0.05)
+        left = _end_processes(self.folder)
+        if self._watcher is not None:
+            self._watcher.communicate(timeout=30)
         shutil.rmtree(self.folder, ignore_errors=True)
         if left:
             raise RuntimeError(f"processes {left} of the test cluster do not end")
 
     def processes(self) -> list[int]:
         """Every living process of this cluster: daemons, job steps and what they started."""
-        mark = f"SLURM_CONF={self.env['SLURM_CONF']}".encode()
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-        return [process for process in found if process != os.getpid()]
+        return _processes(self.folder)
 
     def run(
         self, *command: str | Path, check: bool = True, timeout: float = 120.0, **options: Any
@@ -316,8 +314,7 @@ class Cluster:
         with (self.folder / f"{name}.out").open("wb") as out:
             self._daemons.append(
                 subprocess.Popen(
-                    # Not even a pytest that is killed leaves daemons behind.
-                    ["setpriv", "--pdeathsig=TERM", *command],
+                    command,
                     env=self.env,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
@@ -350,6 +347,27 @@ def running_cluster() -> Iterator[Cluster]:
         cluster.stop()
 
 
+def _processes(folder: Path) -> list[int]:
+    mark = f"SLURM_CONF={folder}/slurm.conf".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return [process for process in found if process != os.getpid()]
+
+
+def _end_processes(folder: Path, timeout: float = 10.0) -> list[int]:
+    """Kill all processes of the cluster; returns those that live on for so long."""
+    end = time.monotonic() + timeout
+    while (left := _processes(folder)) and time.monotonic() < end:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
+    return left
+
+
 def _path() -> str:
     # The daemons lie in sbin, which is not on everybody's path.
     return os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
@@ -372,3 +390,10 @@ def _free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise RuntimeError("no free ports for the test cluster")
+
+
+if __name__ == "__main__":
+    # The watcher of a cluster: at the end of pytest, by whatever cause, nothing is to be left.
+    sys.stdin.read()
+    _end_processes(Path(sys.argv[1]))
+    shutil.rmtree(sys.argv[1], ignore_errors=True)

@@ -1,6 +1,5 @@
 """The cluster of these tests itself: it runs jobs, and leaves nothing behind."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,11 @@ from tests.slurm import cluster as cluster_module
 from tests.slurm.cluster import Cluster, require_cluster, running_cluster
 
 REPO = Path(__file__).resolve().parents[2]
+STUBBORN = """\
+#SBATCH -n2
+trap '' TERM
+srun sleep 600 &
+while true; do sleep 1; done"""
 
 
 def test_tasks_run_on_both_nodes(slurm: Cluster) -> None:
@@ -42,7 +46,7 @@ def test_exit_status_and_states_of_an_array(slurm: Cluster) -> None:
 def test_nothing_is_left_after_a_failure_with_jobs_that_ignore_their_end() -> None:
     require_cluster()
     with pytest.raises(ZeroDivisionError), running_cluster() as cluster:
-        job = cluster.sbatch("trap '' TERM\nsrun -n2 sleep 600 &\nwhile true; do sleep 1; done")
+        job = cluster.sbatch(STUBBORN)
         cluster.wait(job, "RUNNING")
         assert len(cluster.processes()) > 5
         raise ZeroDivisionError
@@ -58,29 +62,31 @@ def test_a_start_that_fails_shows_the_logs(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 CODE = """
-import time
+import sys, time
 from tests.slurm.cluster import running_cluster
 with running_cluster() as cluster:
-    print(cluster.folder, *cluster.processes(), flush=True)
+    job = cluster.sbatch(sys.argv[1])
+    cluster.wait(job, "RUNNING")
+    while len(found := cluster.processes()) < 11:
+        time.sleep(0.1)
+    print(cluster.folder, *found, flush=True)
     time.sleep(600)
 """
 
 
-def test_daemons_end_with_a_process_that_is_killed() -> None:
+def test_jobs_and_daemons_end_with_a_pytest_that_is_killed() -> None:
     require_cluster()
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE], cwd=REPO, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CODE, STUBBORN], cwd=REPO, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    folder, *daemons = process.stdout.readline().split()
-    assert len(daemons) >= 4
+    folder, *found = process.stdout.readline().split()
     process.send_signal(signal.SIGKILL)
     process.wait()
     end = time.monotonic() + 20
-    while left := [number for number in daemons if _alive(number)]:
+    while (left := [number for number in found if _alive(number)]) or Path(folder).exists():
         assert time.monotonic() < end, left
         time.sleep(0.1)
-    shutil.rmtree(folder)
 
 
 def _alive(number: str) -> bool:
