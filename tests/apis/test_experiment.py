@@ -421,10 +421,10 @@ def test_amp_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     config = _semantic(tmp_path)
     monkeypatch.setattr(device, "is_cuda_available", lambda: False)
+    cfg = build_config(config, amp=True)
     with pytest.raises(UsageError, match="needs a GPU"):
-        build_config(config, amp=True)
-    monkeypatch.setattr(device, "is_cuda_available", lambda: True)
-    wrapper = build_config(config, amp=True).optim_wrapper
+        experiment.run_train(cfg)
+    wrapper = cfg.optim_wrapper
     assert (wrapper.type, wrapper.loss_scale) == ("AmpOptimWrapper", "dynamic")
 
 

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
@@ -83,6 +84,9 @@ def warn_of_typos(path: str | Path, options: Mapping[str, Any] | None = None) ->
     """
     from mmengine.logging import print_log
 
+    # No group of processes is there yet, whose rank print_log would go by.
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
+        return
     try:
         messages = [typo.message for typo in find_typos(read_sources(path, options))]
     # A check that helps must not be what ends a run of days; the config itself was read before.

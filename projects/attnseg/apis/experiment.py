@@ -14,7 +14,7 @@ from attnseg.apis.config_typos import warn_of_typos
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.resume import AUTO, choose_checkpoint, hold_folder
-from attnseg.apis.scale import apply_scale
+from attnseg.apis.scale import apply_scale, check_machine
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
 from attnseg.compat import set_run_folder, setup_env
@@ -107,7 +107,7 @@ def build_config(
         cfg_options: Dotted keys -> values, merged before the other arguments are applied.
         launcher: One of ``LAUNCHERS``.
         seed: Takes the place of the config's.
-        amp: Mixed precision in float16; needs a GPU. ``scale.precision`` has bfloat16 too.
+        amp: Train in float16, which needs a GPU. ``scale.precision`` has bfloat16 too.
         auto_scale_lr: ``'linear'`` or ``'sqrt'``: the learning rate follows the batch.
         resume: ``'auto'`` continues from the newest whole checkpoint of the run folder, and starts
             as without it if there is none; a path continues from that file. Where the config or
@@ -185,6 +185,7 @@ def run_train(cfg: Any) -> Any:
     """
     from attnseg.engine.signals import listen
 
+    check_machine(cfg)
     _check_data(cfg, ("train_dataloader", "val_dataloader"))
     listen()
     with input_errors():

@@ -36,9 +36,10 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
         rule: As ``scale.lr_rule``.
 
     Raises:
-        UsageError: A switch or value is unknown, or cannot work with this config or machine.
+        UsageError: A switch or value is unknown, or cannot work with this config.
     """
-    scale = _checked(cfg.get("scale") or {})
+    given = cfg.get("scale")
+    scale = _checked({} if given is None else given)
     if amp:
         scale["precision"] = "fp16"
     if rule is not None:
@@ -65,10 +66,42 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
         _add_hook(cfg, {"type": "attnseg.ExecutionHook", **execution})
 
 
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_machine(cfg: Any) -> None:
+    """Refuse a training that this machine or launcher cannot run; call it as one begins.
+
+    Apart from :func:`apply_scale`, because a config is also read where nothing is trained: on the
+    login node that submits it, and by a test, which predicts in float32 with whole weights.
+
+    Raises:
+        UsageError: float16 without a GPU, or sharding over a single process.
+    """
+    from mmengine.device import is_cuda_available
+
+    wrapper = cfg.get("optim_wrapper") or {}
+    half = wrapper.get("type") == "AmpOptimWrapper" and wrapper.get("dtype") == "float16"
+    if half and not is_cuda_available():
+        raise UsageError(
+            "scale.precision=fp16 (--amp): mixed precision in float16 needs a GPU, and torch sees "
+            "none. Leave it out, or set scale.precision=bf16."
+        )
+    sharded = (cfg.get("model_wrapper_cfg") or {}).get("type") == "attnseg.ShardedModel"
+    if sharded and cfg.get("launcher", "none") == "none":
+        raise UsageError(
+            "scale.strategy=fsdp: shards weights over processes, and this is one. Start several "
+            "with `torchrun --nproc-per-node=N tools/train.py CONFIG --launcher pytorch` or srun, "
+            "or leave it out."
+        )
+
+
+def _checked(given: Any) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"scale: expected switches such as scale.precision=bf16; got {given!r}. There are "
+            f"{', '.join(_DEFAULTS)}."
+        )
     for key, value in given.items():
         if key not in _DEFAULTS:
-            near = difflib.get_close_matches(key, _DEFAULTS, n=1)
+            near = difflib.get_close_matches(str(key), _DEFAULTS, n=1)
             fix = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_DEFAULTS)}."
             raise UsageError(f"scale.{key}: there is no such switch. {fix}")
         if key in _CHOICES and not any(value is one or value == one for one in _CHOICES[key]):
@@ -110,8 +143,6 @@ def _accumulate(cfg: Any, steps: int) -> None:
 
 
 def _precision(cfg: Any, scale: Mapping[str, Any], flag: str) -> None:
-    from mmengine.device import is_cuda_available
-
     precision = scale["precision"]
     if precision == "fp32":
         return
@@ -122,11 +153,6 @@ def _precision(cfg: Any, scale: Mapping[str, Any], flag: str) -> None:
         for key in ("dtype", "loss_scale", "use_fsdp"):
             wrapper.pop(key, None)
         return
-    if not is_cuda_available():
-        raise UsageError(
-            f"{flag}: mixed precision in float16 needs a GPU, and torch sees none. Leave it out, "
-            "or set scale.precision=bf16."
-        )
     if scale["strategy"] == "fsdp":
         raise UsageError(f"{flag}: sharded gradients are not scaled. Set scale.precision=bf16.")
     wrapper.type = "AmpOptimWrapper"
@@ -148,12 +174,6 @@ def _plain_wrapper(cfg: Any, flag: str) -> None:
 
 def _shard(cfg: Any, scale: Mapping[str, Any]) -> None:
     flag = "scale.strategy=fsdp"
-    if cfg.get("launcher", "none") == "none":
-        raise UsageError(
-            f"{flag}: shards weights over processes, and this is one. Start several with "
-            "`torchrun --nproc-per-node=N tools/train.py CONFIG --launcher pytorch` or srun, or "
-            "leave it out."
-        )
     _plain_wrapper(cfg, flag)
     hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]
     averaging = [hook for hook in hooks if "EMA" in str(hook.get("type", ""))]
