@@ -84,6 +84,7 @@ def warn_of_typos(path: str | Path, options: Mapping[str, Any] | None = None) ->
     """
     from mmengine.logging import print_log
 
+    # No group of processes is there yet, whose rank print_log would go by.
     if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
         return
     try:
