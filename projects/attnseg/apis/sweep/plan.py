@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def plan_runs(
             labels = ", ".join(cell.labels) or "the run"
             raise UsageError(f"{sweep.path}: {labels}: {error}") from None
         for seed in sweep.seeds:
-            content = content_hash(planned.config_hash, seed, planned.data, planned.init)
+            content = content_hash(planned.config_hash, seed, planned.folders, planned.init)
             name = f"s{seed}-{content[:8]}"
             # The first label that a content had names its folder for good.
             name = present.setdefault(name, f"{_slug(sweep, cell)}-{name}")
@@ -104,16 +104,17 @@ def sweep_folder(sweep: Sweep, out: str | Path | None = None) -> Path:
     return Path(out or "work_dirs").absolute() / sweep.name
 
 
-def content_hash(config_hash: str, seed: int, data: str | None, init: str | None) -> str:
+def content_hash(config_hash: str, seed: int, folders: Sequence[str], init: str | None) -> str:
     """SHA-256 of what makes a training another one.
 
     Args:
         config_hash: See :func:`attnseg.engine.config_hash.config_hash`; the length is in it.
         seed: Of the run.
-        data: Data folder that the sweep gives: a config's hash leaves folders out.
+        folders: Data folders as the config names them, before ``--data-dir``: its hash leaves them
+            out, and two data sets may differ in nothing else.
         init: Weights to start from, which it leaves out too.
     """
-    text = json.dumps([config_hash, seed, data, init])
+    text = json.dumps([config_hash, seed, list(folders), init])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -123,7 +124,7 @@ class _Planned:
 
     path: Path
     config_hash: str
-    data: str | None
+    folders: tuple[str, ...]
     init: str | None
     unit: str | None
     steps: int
@@ -137,7 +138,7 @@ class _Planned:
         data_dir: str | Path | None,
         leaves: dict[Path, Any],
     ) -> "_Planned":
-        from attnseg.engine.config_hash import config_hash
+        from attnseg.engine.config_hash import config_hash, data_folders
 
         path = find_config(cell.config)
         options, data = dict(cell.options), cell.data
@@ -148,9 +149,9 @@ class _Planned:
         plain = leaves[path]
         check_options(plain, options)
         check_keys(plain, options)
-        own = data
         given: dict[str, Any] = {"cfg_options": options, "data": data, **length}
         cfg = build_config(path, **given)
+        folders = tuple(folder.rstrip("/") for folder in data_folders(dict(cfg.items())))
         if data_dir is not None:
             # Where the data lie changes no hash.
             moved, more = moved_data(cfg, str(data_dir))
@@ -166,7 +167,7 @@ class _Planned:
         return cls(
             path=path,
             config_hash=config_hash(cfg),
-            data=own,
+            folders=folders,
             init=str(init) if init else None,
             unit=unit,
             steps=cfg.train_cfg[unit] if unit else 0,

@@ -1,11 +1,11 @@
 """What became of each run of a sweep."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from attnseg.apis.resume import complete_record
 from attnseg.apis.sweep.claim import is_alive, read_state, silence, whereabouts
 from attnseg.apis.sweep.plan import Run
 from attnseg.engine.signals import EXIT_STATUS
@@ -67,29 +67,8 @@ def state_of(run: Run, queue: Mapping[Path, str] | None = None) -> State:
 
 
 def finished_record(run: Run) -> Path | None:
-    """The record of the run's complete training; the latest one where there are several."""
-    found = []
-    for path in sorted(run.folder.glob("*/record*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and _is_of(record, run):
-            found.append((str(record.get("finished") or ""), path))
-    return max(found)[1] if found else None
-
-
-def _is_of(record: Mapping[str, Any], run: Run) -> bool:
-    config = record.get("config")
-    steps = record.get("epoch" if run.unit == "max_epochs" else "iter")
-    return (
-        record.get("mode") == "train"
-        and isinstance(config, Mapping)
-        and config.get("hash") == run.config_hash
-        and record.get("seed") == run.seed
-        and isinstance(steps, int)
-        and steps >= run.steps
-    )
+    """The record of the run's complete training."""
+    return complete_record(run.folder, run.config_hash, run.seed)
 
 
 def _never_begun(run: Run, slurm: str) -> State:
@@ -102,17 +81,21 @@ def _never_begun(run: Run, slurm: str) -> State:
 
 def last_error(log: Path) -> str:
     """What the last attempt in a log says of its error, else its last line; empty without one."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    text = text.rpartition(f"\n{START}")[2]
+    text = tail(log).rpartition(f"\n{START}")[2]
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     errors = [line for line in lines if _ERROR.fullmatch(line)]
     return (errors or lines or [""])[-1]
+
+
+def tail(path: Path) -> str:
+    """The last 64 KiB of a text file; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def counts(states: Iterable[State]) -> str:
