@@ -223,6 +223,33 @@ def test_training_warns_in_one_line_and_starts(
     ]
 
 
+@pytest.mark.parametrize(
+    ("variables", "warns"),
+    [
+        ({}, True),
+        ({"RANK": "0", "SLURM_PROCID": "1"}, True),
+        ({"RANK": "1", "SLURM_PROCID": "0"}, False),
+        ({"SLURM_PROCID": "1"}, False),
+    ],
+)
+def test_only_the_first_process_warns(
+    variables: dict[str, str],
+    warns: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    path = child(IAUNET, "train_cfg = dict(val_intervall=5)", tmp_path)
+    monkeypatch.setattr(MMLogger.get_current_instance(), "handlers", [caplog.handler])
+    with caplog.at_level(logging.WARNING):
+        warn_of_typos(path)
+    assert any("val_intervall" in record.getMessage() for record in caplog.records) is warns
+
+
 def test_a_config_that_cannot_be_followed_ends_no_run(tmp_path: Path) -> None:
     path = tmp_path / "lazy.py"
     path.write_text("with read_base():\n    from .a import *\n")

@@ -227,9 +227,9 @@ def test_images_without_a_result_count_as_empty(config, demo_set: Path, tmp_path
     ("changes", "message"),
     [
         ({"image_id": 98765}, "result 0 is of image id 98765, which the data set has not"),
-        ({"image_id": [3]}, r"result 0 has image_id \[3\]: a number is needed"),
-        ({"category_id": {"a": 1}}, "has category_id {'a': 1}: a number is needed"),
         ({"category_id": 777}, "category_id 777; the annotation file has"),
+        ({"image_id": [1]}, r"result 0 is of image id \[1\], which the data set has not"),
+        ({"category_id": {"a": 1}}, r"category_id {'a': 1}; the annotation file has"),
         ({"score": "high"}, "has the score 'high'"),
         ({"segmentation": {"size": [3, 3], "counts": [9]}}, r"RLE of size \(H, W\) = \(3, 3\)"),
         ({"segmentation": {"size": [64, 64], "counts": [5]}}, "damaged RLE"),

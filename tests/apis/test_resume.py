@@ -74,6 +74,11 @@ def test_complete_means_a_record_of_this_training(tmp_path: Path) -> None:
         assert complete_record(tmp_path, "abc", 1) is None
         (tmp_path / name / "record.json").write_text(text)
     assert complete_record(tmp_path, "abc", 1) == tmp_path / "c/record.json"
+    for name, finished in (("d", "2026-01-03"), ("e", "2026-01-02")):
+        (tmp_path / name).mkdir()
+        text = json.dumps({**record, "finished": finished})
+        (tmp_path / name / "record2.json").write_text(text)
+    assert complete_record(tmp_path, "abc", 1) == tmp_path / "d/record2.json"
     assert complete_record(tmp_path, "abd", 1) is complete_record(tmp_path, "abc", 2) is None
 
 

@@ -10,18 +10,22 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from attnseg.apis.command import UsageError
-from attnseg.apis.experiment import build_config, run_train
+from attnseg.apis.experiment import build_config, run_test, run_train
 from attnseg.apis.scale import base_batch
 from attnseg.apis.scale_plan import Cluster, ModelSize, plan, simulate_samplers
-from attnseg.engine.blocks import checkpoint_blocks
+from attnseg.apis.submit_training import submission_parser, training_job
+from attnseg.engine.blocks import checkpoint_blocks, compile_parts
 from attnseg.engine.config_hash import config_hash
 from attnseg.registry import MODELS
 from tests.apis.scale_rooms import ROOMS, room_config
+from tests.configs.test_leaves import on_demo_set, set_classes
 
 REPO = Path(__file__).resolve().parents[2]
 LEAF = ROOMS["maskattn_unet"]
@@ -40,6 +44,7 @@ def options(**scale: Any) -> dict[str, Any]:
         ({"accumulate": True}, ("scale.accumulate", "from 1 on")),
         ({"accumulate": 3}, ("checkpoint", "interval=198")),
         ({"precision": "fp8"}, ("scale.precision", "'bf16'")),
+        ({"precision": "fp16", "strategy": "fsdp"}, ("scale.precision=fp16", "bf16")),
         ({"compile": "yes"}, ("scale.compile", "True")),
         ({"strategy": "zero"}, ("scale.strategy", "'fsdp'")),
         ({"checkpoint_activations": 2}, ("checkpoint_activations", "backbone.layer1")),
@@ -55,28 +60,54 @@ def test_what_cannot_work_is_refused_in_one_line(
     assert all(part in str(error.value) for part in parts), error.value
 
 
-def test_switches_that_are_no_dict_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"expected a dict of switches.*got 'bf16'"):
-        build_config(LEAF, cfg_options={"scale": "bf16"})
+@pytest.mark.parametrize("value", ["bf16", True, "", ["fsdp"]])
+def test_scale_without_a_switch_is_refused_in_one_line(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"scale: expected switches such as scale\.precision=bf16"):
+        build_config(LEAF, cfg_options={"scale": value})
 
 
 @pytest.mark.parametrize(
-    ("scale", "words"),
+    ("scale", "parts"),
     [
-        ({"precision": "fp16"}, "scale.precision=fp16.*needs a GPU.*scale.precision=bf16"),
-        ({"strategy": "fsdp"}, "this is one.*torchrun"),
+        ({"strategy": "fsdp"}, ("scale.strategy=fsdp", "one", "torchrun")),
+        ({"precision": "fp16"}, ("scale.precision=fp16", "GPU", "bf16")),
     ],
 )
-def test_what_this_machine_cannot_do_is_refused_when_a_training_starts_only(
-    scale: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+def test_a_machine_that_cannot_is_refused_by_the_training_alone(
+    scale: dict[str, Any],
+    parts: tuple[str, ...],
+    demo_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from mmengine import device
-
-    monkeypatch.setattr(device, "is_cuda_available", lambda: False)
-    # What a login node plans and submits, and tools/test.py evaluates.
-    cfg = build_config(LEAF, cfg_options=options(**scale))
-    with pytest.raises(UsageError, match=words):
+    monkeypatch.setattr("mmengine.device.is_cuda_available", lambda: False)
+    dotted = {f"scale__{key}": value for key, value in scale.items()}
+    cfg = room_config("maskattn_unet", demo_set, tmp_path, **dotted)
+    with pytest.raises(UsageError) as error:
         run_train(cfg)
+    assert all(part in str(error.value) for part in parts), error.value
+    weights = tmp_path / "weights.pth"
+    torch.save({"state_dict": built(cfg).state_dict()}, weights)
+    values = []
+    for given in (scale, {}):
+        tested = build_config(
+            LEAF, work_dir=tmp_path, checkpoint=weights, cfg_options=options(**given)
+        )
+        on_demo_set(tested, demo_set)
+        set_classes(tested)
+        tested.test_dataloader, tested.test_evaluator = tested.val_dataloader, tested.val_evaluator
+        values.append(run_test(tested))
+    assert values[0] == pytest.approx(values[1], rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("words", [["--amp"], ["--cfg-options", "scale.strategy=fsdp"]])
+def test_a_login_node_submits_what_needs_gpus_and_processes(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmengine.device.is_cuda_available", lambda: False)
+    parsed = submission_parser(None).parse_args([LEAF, "--gpus-per-node", "4"])
+    job = training_job(REPO / "tools/train.py", parsed, words)
+    assert job.tasks_per_node == 4 and all(word in job.command for word in words)
 
 
 def test_defaults_change_nothing_and_execution_keeps_the_hash() -> None:
@@ -152,6 +183,52 @@ def test_checkpointing_keeps_gradients_statistics_and_names(
     for name, value in plain.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(states[name], value, rtol=1e-6, atol=1e-6)
+
+
+class Compiler:
+    """torch.compile with a backend that needs no C++ compiler, and counts its graphs."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.graphs, self.broken, self.compile = 0, broken, torch.compile
+
+    def __call__(self, forward: Any) -> Any:
+        return self.compile(forward, backend=self.backend)
+
+    def backend(self, graph: torch.fx.GraphModule, _: Any) -> Any:
+        if self.broken:
+            raise RuntimeError("there is no compiler")
+        self.graphs += 1
+        return graph.forward
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_compiled_parts_keep_gradients_and_names(
+    broken: bool,
+    demo_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    torch._dynamo.reset()
+    compiler = Compiler(broken=broken)
+    monkeypatch.setattr(torch, "compile", compiler)
+    cfg = room_config("maskattn_unet", demo_set, tmp_path)
+    plain, again, batch = built(cfg), built(cfg), batch_of(cfg)
+    logger = MMLogger.get_current_instance()
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    assert compile_parts(again) == ([] if broken else ["backbone", "head"])
+    found, expected = gradients(again, batch), gradients(plain, batch)
+    # One graph is that of the trial.
+    assert compiler.graphs == 0 if broken else compiler.graphs > 1
+    warned = [item for item in caplog.messages if "scale.compile" in item]
+    assert len(warned) == broken, warned
+    assert set(found) == set(expected)
+    for name, grad in expected.items():
+        torch.testing.assert_close(found[name], grad, rtol=1e-5, atol=1e-6, msg=name)
+    states = again.state_dict()
+    assert list(states) == list(plain.state_dict())
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(states[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("room", ROOMS)

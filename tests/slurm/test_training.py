@@ -52,7 +52,7 @@ def test_requeue_and_signal_change_nothing(make: Make, slurm: Cluster, whole: Tr
     training.wait_for_step(7)
     slurm.run("scontrol", "requeue", job)
     slurm.wait(job, "RUNNING")
-    training.wait_for_step(23)
+    training.wait_for_step(45)
     slurm.cancel(job, signal="USR1")
     assert slurm.wait(job, timeout=240) == "COMPLETED", training.output()
     assert slurm.restarts(job) == 2

@@ -139,7 +139,7 @@ def read_sources(path: str | Path, options: Mapping[str, Any] | None = None) -> 
         )
     found = _read(os.path.abspath(path))
     if options:
-        own = _nested(options)
+        own = nested_options(options)
         layer = Layer(OPTIONS, copy.deepcopy(own), found.config, Source(""))
         found.layers.append(layer)
         try:
@@ -307,7 +307,7 @@ def short_name(path: str | Path) -> str:
     return path.relative_to(working).as_posix() if working in path.parents else str(path)
 
 
-def _nested(options: Mapping[str, Any]) -> dict[str, Any]:
+def nested_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys as the dicts that ``Config.merge_from_dict`` makes of them."""
     from mmengine.config import ConfigDict
 

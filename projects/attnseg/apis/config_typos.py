@@ -12,7 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attnseg.apis.config_sources import Keys, Layer, Sources, read_sources
+from attnseg.apis.config_lines import Source
+from attnseg.apis.config_sources import (
+    OPTIONS,
+    Keys,
+    Layer,
+    Sources,
+    nested_options,
+    read_sources,
+)
 from attnseg.apis.options import RUNNER_KEYS
 
 _MERGE_KEYS = frozenset({"_delete_", "_scope_", "type"})
@@ -84,6 +92,7 @@ def warn_of_typos(path: str | Path, options: Mapping[str, Any] | None = None) ->
     """
     from mmengine.logging import print_log
 
+    # No group of processes is there yet, whose rank print_log would go by.
     if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
         return
     try:
@@ -115,6 +124,18 @@ def find_typos(sources: Sources) -> list[Typo]:
                 same = (layer.file, line or key, keys[-1])
                 found.setdefault(same, Typo(layer.file, key, nearest, line))
     return list(found.values())
+
+
+def find_option_typos(cfg: Any, options: Mapping[str, Any]) -> list[Typo]:
+    """Likely typos of options alone, by the rules of :func:`find_typos`.
+
+    Args:
+        cfg: The resolved ``mmengine.Config`` that they will be merged into.
+        options: Dotted keys -> values.
+    """
+    layer = Layer(OPTIONS, nested_options(options), dict(cfg.items()), Source(""))
+    check = _Check(layer, set(), cfg.get("default_scope"))
+    return [Typo(OPTIONS, ".".join(keys), nearest) for keys, nearest in check.typos()]
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def build_config(
         cfg_options: Dotted keys -> values, merged before the other arguments are applied.
         launcher: One of ``LAUNCHERS``.
         seed: Takes the place of the config's.
-        amp: Mixed precision in float16; needs a GPU. ``scale.precision`` has bfloat16 too.
+        amp: Train in float16, which needs a GPU. ``scale.precision`` has bfloat16 too.
         auto_scale_lr: ``'linear'`` or ``'sqrt'``: the learning rate follows the batch.
         resume: ``'auto'`` continues from the newest whole checkpoint of the run folder, and starts
             as without it if there is none; a path continues from that file. Where the config or

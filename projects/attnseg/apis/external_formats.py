@@ -148,20 +148,17 @@ class CocoResults:
         lacking = {"image_id", "category_id", "segmentation", "score"} - result.keys()
         if lacking:
             raise InputError(f"{name} lacks {', '.join(sorted(lacking))}.")
-        for key in ("image_id", "category_id"):
-            if not isinstance(result[key], (int, str)):
-                raise InputError(f"{name} has {key} {result[key]!r:.40}: a number is needed.")
-        if result["image_id"] not in known:
+        if not _is_id(result["image_id"]) or result["image_id"] not in known:
             near = difflib.get_close_matches(str(result["image_id"]), map(str, known), n=1)
             raise InputError(
                 f"{name} is of image id {result['image_id']!r}, which the data set has not: are "
                 f"the results of another set?{f' Near: {near[0]}.' if near else ''}"
             )
-        if result["category_id"] not in self._classes.categories:
+        category = result["category_id"]
+        if not _is_id(category) or category not in self._classes.categories:
             ids = sorted(self._classes.categories)
             raise InputError(
-                f"{name} has category_id {result['category_id']!r}; the annotation file has "
-                f"{_short(ids)}."
+                f"{name} has category_id {category!r}; the annotation file has {_short(ids)}."
             )
         if not is_number(result["score"]):
             raise InputError(f"{name} has the score {result['score']!r:.40}: a number is needed.")
@@ -429,6 +426,11 @@ def _size_text(what: str, found: Sequence[int], size: Sequence[int]) -> str:
         f"{what} has size (H, W) = {tuple(found)}, the image has {tuple(size)}: results must be at "
         "the original size."
     )
+
+
+def _is_id(value: Any) -> bool:
+    """Whether a value can be looked up: a damaged file has lists and objects for ids."""
+    return isinstance(value, (int, str))
 
 
 def _short(values: Iterable[Any]) -> str:

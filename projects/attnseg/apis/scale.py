@@ -36,9 +36,10 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
         rule: As ``scale.lr_rule``.
 
     Raises:
-        UsageError: A switch or value is unknown, or cannot work with this config or machine.
+        UsageError: A switch or value is unknown, or cannot work with this config.
     """
-    scale = _checked(cfg.get("scale") or {})
+    given = cfg.get("scale")
+    scale = _checked({} if given is None else given)
     if amp:
         scale["precision"] = "fp16"
     if rule is not None:
@@ -66,24 +67,22 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
 
 
 def check_machine(cfg: Any) -> None:
-    """Refuse, as a training starts, what this machine or this way of starting cannot do.
+    """Refuse a training that this machine or launcher cannot run; call it as one begins.
 
-    A job is planned and submitted where there is neither GPU nor launcher, and tested anywhere.
-
-    Args:
-        cfg: After :func:`apply_scale`.
+    Apart from :func:`apply_scale`, because a config is also read where nothing is trained: on the
+    login node that submits it, and by a test, which predicts in float32 with whole weights.
 
     Raises:
-        UsageError: float16 is wanted without a GPU, or shards in a single process.
+        UsageError: float16 without a GPU, or sharding over a single process.
     """
     from mmengine.device import is_cuda_available
 
     wrapper = cfg.get("optim_wrapper") or {}
-    if wrapper.get("type") == "AmpOptimWrapper" and not is_cuda_available():
-        # It refuses to start without a GPU.
+    half = wrapper.get("type") == "AmpOptimWrapper" and wrapper.get("dtype") == "float16"
+    if half and not is_cuda_available():
         raise UsageError(
-            "--amp, or scale.precision=fp16: mixed precision in float16 needs a GPU, and torch "
-            "sees none. Leave it out, or set scale.precision=bf16."
+            "scale.precision=fp16 (--amp): mixed precision in float16 needs a GPU, and torch sees "
+            "none. Leave it out, or set scale.precision=bf16."
         )
     sharded = (cfg.get("model_wrapper_cfg") or {}).get("type") == "attnseg.ShardedModel"
     if sharded and cfg.get("launcher", "none") == "none":
@@ -97,11 +96,12 @@ def check_machine(cfg: Any) -> None:
 def _checked(given: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise UsageError(
-            f"scale: expected a dict of switches, such as scale.precision=bf16; got {given!r}."
+            f"scale: expected switches such as scale.precision=bf16; got {given!r}. There are "
+            f"{', '.join(_DEFAULTS)}."
         )
     for key, value in given.items():
         if key not in _DEFAULTS:
-            near = difflib.get_close_matches(key, _DEFAULTS, n=1)
+            near = difflib.get_close_matches(str(key), _DEFAULTS, n=1)
             fix = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_DEFAULTS)}."
             raise UsageError(f"scale.{key}: there is no such switch. {fix}")
         if key in _CHOICES and not any(value is one or value == one for one in _CHOICES[key]):

@@ -61,6 +61,11 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the script, send nothing")
 
 
+def default_tasks(gpus_per_node: int | None) -> int:
+    """What ``--tasks-per-node`` is where it is not given: a process per GPU, at least one."""
+    return max(1, gpus_per_node or 0)
+
+
 def training_job(train: Path, arguments: argparse.Namespace, given: list[str]) -> SlurmJob:
     """The job that an already parsed command line describes; config and options are checked.
 
@@ -96,6 +101,6 @@ def training_job(train: Path, arguments: argparse.Namespace, given: list[str]) -
     if options["name"] is None:
         options["name"] = config.stem
     if options["tasks_per_node"] is None:
-        options["tasks_per_node"] = max(1, options["gpus_per_node"])
+        options["tasks_per_node"] = default_tasks(options["gpus_per_node"])
     extra = tuple(options.pop("sbatch"))
     return SlurmJob(command=command, folder=folder, extra=extra, **options)

@@ -1,9 +1,12 @@
 """The repeated blocks of a network: what is computed again, compiled or sharded as one."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import nn
 
@@ -68,8 +71,9 @@ def checkpoint_blocks(model: nn.Module, paths: Sequence[str] | None, *, compiled
     Args:
         model: Without a wrapper of distributed training.
         paths: See :func:`find_blocks`.
-        compiled: Compile the blocks too.
+        compiled: Compile the blocks too, if a compiler works.
     """
+    compiled = compiled and compiler_works()
     blocks = find_blocks(model, paths)
     own = [m for m in model.modules() if hasattr(m, "with_cp") and _ours(m)] if not paths else []
     for module in own:
@@ -100,12 +104,36 @@ def compile_parts(model: nn.Module) -> list[str]:
 
     Only the forward pass of each is compiled, in place: names of weights stay, and what matches
     objects and draws samples stays Python. Where a graph breaks, the rest of it runs as before.
+    Without a compiler that works, nothing is compiled.
     """
     names = []
+    if not compiler_works():
+        return names
     for name, module in _parts(model, ""):
         module.forward = torch.compile(module.forward)
         names.append(name)
     return names
+
+
+def compiler_works() -> bool:
+    """Whether torch.compile works here at all, tried on one addition; if not, a warning says so."""
+    import torch._dynamo
+
+    try:
+        torch.compile(_add)(torch.ones(2, device=get_device()))
+    except torch._dynamo.exc.TorchDynamoException as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        print_log(
+            f"scale.compile: torch cannot compile on this machine ({reason}); training without.",
+            "current",
+            logging.WARNING,
+        )
+        return False
+    return True
+
+
+def _add(x: torch.Tensor) -> torch.Tensor:
+    return x + 1
 
 
 def _parts(model: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:

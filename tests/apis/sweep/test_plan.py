@@ -82,12 +82,19 @@ def test_the_content_knows_what_the_config_hash_leaves_out(tmp_path: Path) -> No
     assert len(others | {plain}) == 6
 
 
-def test_leaves_that_differ_in_their_data_alone_are_two_runs(tmp_path: Path) -> None:
+def test_data_sets_that_differ_in_their_folder_alone_are_two_runs(tmp_path: Path) -> None:
     leaf = "iaunet/iaunet_r50_1xb8-16000i_{}-instance-512x512"
-    axes = {"data": {name: leaf.format(name) for name in ("neurips-cellseg", "revvity")}}
-    first, second = _plan(tmp_path, axes=axes, options={}, seeds=[0], max_iters=None)
-    assert first.config_hash == second.config_hash
-    assert first.content != second.content and first.folder != second.folder
+    leaves = {name: leaf.format(name) for name in ("neurips-cellseg", "revvity")}
+    plans = [
+        _plan(tmp_path, data_dir=data, axes={"data": leaves}, seeds=[0], max_iters=3)
+        for data in (None, "/elsewhere")
+    ]
+    assert plans[0][0].config_hash == plans[0][1].config_hash
+    assert plans[0][0].content != plans[0][1].content
+    assert [run.content for run in plans[0]] == [run.content for run in plans[1]]
+    key = "train_dataloader.dataset.data_root"
+    runs = _plan(tmp_path, axes={key: ["data/a", "data/b"]}, seeds=[0])
+    assert runs[0].content != runs[1].content
 
 
 def test_a_relabelled_run_keeps_its_folder(tmp_path: Path) -> None:
@@ -122,6 +129,8 @@ def test_cells_of_one_experiment_share_its_run(tmp_path: Path) -> None:
         ({"axes": {"variant": {"A": "unet_smal"}}}, "A: config 'unet_smal' not found"),
         ({"max_iters": None, "max_epochs": 3}, "counts in another unit: use --max-iters"),
         ({"options": {"lr": 0.1}}, "'lr' is"),
+        # An argument of the base class, which the optimizer gives it by itself.
+        ({"options": {"optim_wrapper.optimizer.defaults": 1}}, "has no such key"),
         (
             {"options": {"train_dataloader.dataset.pipeline.99.size": 1}},
             "give an index from 0 to",

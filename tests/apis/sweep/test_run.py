@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.sweep import task
+from attnseg.apis.sweep.claim import claim
 from attnseg.apis.sweep.plan import Run
 from attnseg.apis.sweep.run import Runner
 from attnseg.apis.sweep.state import LOG, state_of
 from attnseg.apis.sweep.task import read_task, run_task, write_task
 
-# Ends as the seed says: 0 well, 1 with an error, 2 by its own signal, 3 only when it is asked.
+# Ends as the seed says: 0 well, 1 with an error, 2 by its own signal, 3 only when it is asked,
+# 4 as Slurm told it to.
 TOOL = """
 import json, os, signal, sys, time
 from pathlib import Path
@@ -42,6 +45,9 @@ if seed == 3:
     signal.signal(signal.SIGTERM, stop)
     (folder / "ready").touch()
     time.sleep(60)
+if seed == 4:
+    write(state="ended", status=75)
+    sys.exit(75)
 out = folder / "20260101_000000"
 out.mkdir()
 record = {"mode": "train", "config": {"hash": "a"}, "seed": task["seed"], "iter": 10}
@@ -87,6 +93,16 @@ def test_a_failure_stops_nobody_else_and_what_is_done_is_not_done_again(
     assert Runner(tool, jobs=2).run(runs) == 1
     assert sorted(_order(tmp_path)[4:]) == [1, 2]
     assert Runner(tool).run(runs[:1]) == 0
+
+
+def test_runs_that_are_left_over_are_no_success(tmp_path: Path, tool: Path) -> None:
+    stopped, done, failed = (_run(tmp_path, seed) for seed in (4, 0, 1))
+    assert Runner(tool).run([stopped, done]) == 75
+    assert Runner(tool).run([stopped, failed]) == 1
+    with claim(done.folder.with_name("elsewhere")):
+        elsewhere = replace(done, folder=done.folder.with_name("elsewhere"))
+        assert Runner(tool).run([elsewhere, done]) == 75
+    assert Runner(tool).run([done]) == 0
 
 
 def test_fail_fast_starts_no_more(tmp_path: Path, tool: Path) -> None:

@@ -1,11 +1,11 @@
 """The options of a sweep: do their keys exist, and how are they written on a command line?"""
 
-import difflib
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attnseg.apis.command import UsageError
+from attnseg.apis.config_typos import find_option_typos
 from attnseg.apis.options import EVALUATORS, LOADERS, data_roots
 
 _DATA = "data/"
@@ -22,73 +22,32 @@ def check_keys(cfg: Any, options: Mapping[str, Any]) -> None:
         UsageError: Names the key, the config and the nearest name.
     """
     for option in options:
-        part: Any = cfg
-        names = option.split(".")
-        for depth, name in enumerate(names):
-            if isinstance(part, (list, tuple)):
-                if not name.isdigit() or int(name) >= len(part):
-                    where = ".".join(names[:depth])
-                    raise UsageError(
-                        f"{option}: {where} of {cfg.filename} is a list of {len(part)}: give an "
-                        f"index from 0 to {len(part) - 1}."
-                    )
-                part = part[int(name)]
-            elif isinstance(part, Mapping) or part is cfg:
-                if name not in part and name != "_delete_":
-                    _check_new(cfg, part, option, depth)
-                    break
-                part = part.get(name)
-            else:
-                # What stands there is no dict: the option replaces it.
-                break
+        _check_places(cfg, option)
+    for typo in find_option_typos(cfg, options):
+        right = ".".join([*typo.key.split(".")[:-1], typo.nearest])
+        fix = f" Did you mean {right}?" if typo.nearest else ""
+        raise UsageError(
+            f"{typo.key}: {cfg.filename} has no such key, and its class takes none.{fix}"
+        )
 
 
-def _check_new(cfg: Any, part: Any, option: str, depth: int) -> None:
+def _check_places(cfg: Any, option: str) -> None:
+    """Refuse an index that a list does not have."""
+    part: Any = cfg
     names = option.split(".")
-    taken = _arguments(cfg, part) if part is not cfg else None
-    known = {str(key) for key in part} | (taken or set())
-    near = difflib.get_close_matches(names[depth], known, n=1)
-    if taken is not None and names[depth] in taken:
-        return
-    # Where the class is unknown or takes anything, a new key may be meant.
-    if taken is None and not near and part is not cfg:
-        return
-    right = ".".join([*names[:depth], near[0], *names[depth + 1 :]]) if near else ""
-    fix = f"Did you mean {right}?" if near else f"There are {', '.join(sorted(known)[:20])}."
-    raise UsageError(f"{option}: {cfg.filename} has no such key. {fix}")
-
-
-def _arguments(cfg: Any, part: Mapping[str, Any]) -> set[str] | None:
-    """What the class that a part of a config names takes; None if it is not found."""
-    import inspect
-
-    kind = part.get("type")
-    if isinstance(kind, str):
-        kind = _find(kind, cfg.get("default_scope", "mmengine"))
-    if not callable(kind):
-        return None
-    parameters = [
-        parameter
-        for each in (kind.__mro__[:-1] if inspect.isclass(kind) else (kind,))
-        for parameter in inspect.signature(each).parameters.values()
-    ]
-    fixed = (p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
-    return set(fixed)
-
-
-def _find(name: str, scope: str) -> Any:
-    from mmengine import registry
-
-    import attnseg.registry  # noqa: F401  (makes the prefix known)
-
-    for title in ("MODELS", "DATASETS", "TRANSFORMS", "OPTIMIZERS", "OPTIM_WRAPPERS", "HOOKS"):
-        with getattr(registry, title).switch_scope_and_registry(scope) as found:
-            if (kind := found.get(name)) is not None:
-                return kind
-    for title in ("PARAM_SCHEDULERS", "METRICS", "LOOPS", "DATA_SAMPLERS"):
-        if (kind := getattr(registry, title).get(name)) is not None:
-            return kind
-    return None
+    for depth, name in enumerate(names):
+        if isinstance(part, (list, tuple)):
+            if not name.isdigit() or int(name) >= len(part):
+                where = ".".join(names[:depth])
+                raise UsageError(
+                    f"{option}: {where} of {cfg.filename} is a list of {len(part)}: give an "
+                    f"index from 0 to {len(part) - 1}."
+                )
+            part = part[int(name)]
+        elif isinstance(part, Mapping) or part is cfg:
+            part = part.get(name)
+        else:
+            return
 
 
 def moved_data(cfg: Any, folder: str) -> tuple[str | None, dict[str, str]]:

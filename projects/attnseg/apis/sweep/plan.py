@@ -77,7 +77,7 @@ def plan_runs(
             labels = ", ".join(cell.labels) or "the run"
             raise UsageError(f"{sweep.path}: {labels}: {error}") from None
         for seed in sweep.seeds:
-            content = content_hash(planned.config_hash, seed, planned.data, planned.init)
+            content = content_hash(planned.config_hash, seed, planned.folders, planned.init)
             name = f"s{seed}-{content[:8]}"
             # The first label that a content had names its folder for good.
             name = present.setdefault(name, f"{_slug(sweep, cell)}-{name}")
@@ -104,16 +104,17 @@ def sweep_folder(sweep: Sweep, out: str | Path | None = None) -> Path:
     return Path(out or "work_dirs").absolute() / sweep.name
 
 
-def content_hash(config_hash: str, seed: int, data: Sequence[str], init: str | None) -> str:
+def content_hash(config_hash: str, seed: int, folders: Sequence[str], init: str | None) -> str:
     """SHA-256 of what makes a training another one.
 
     Args:
         config_hash: See :func:`attnseg.engine.config_hash.config_hash`; the length is in it.
         seed: Of the run.
-        data: Data folders as the sweep or the leaf names them: a config's hash leaves folders out.
+        folders: Data folders as the config names them, before ``--data-dir``: its hash leaves them
+            out, and two data sets may differ in nothing else.
         init: Weights to start from, which it leaves out too.
     """
-    text = json.dumps([config_hash, seed, list(data), init])
+    text = json.dumps([config_hash, seed, list(folders), init])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -123,7 +124,7 @@ class _Planned:
 
     path: Path
     config_hash: str
-    data: list[str]
+    folders: tuple[str, ...]
     init: str | None
     unit: str | None
     steps: int
@@ -148,12 +149,9 @@ class _Planned:
         plain = leaves[path]
         check_options(plain, options)
         check_keys(plain, options)
-        # A config's hash leaves data folders out, as they lie elsewhere on each machine; two leaves
-        # may differ in nothing else. Without one of the sweep's, the leaf's own names the data.
-        folders = data_folders(dict(plain.items()))
-        own = [data] if data is not None else sorted(set(folders))
         given: dict[str, Any] = {"cfg_options": options, "data": data, **length}
         cfg = build_config(path, **given)
+        folders = tuple(folder.rstrip("/") for folder in data_folders(dict(cfg.items())))
         if data_dir is not None:
             # Where the data lie changes no hash.
             moved, more = moved_data(cfg, str(data_dir))
@@ -169,7 +167,7 @@ class _Planned:
         return cls(
             path=path,
             config_hash=config_hash(cfg),
-            data=own,
+            folders=folders,
             init=str(init) if init else None,
             unit=unit,
             steps=cfg.train_cfg[unit] if unit else 0,

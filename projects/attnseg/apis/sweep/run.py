@@ -52,8 +52,8 @@ class Runner:
             runs: Of the plan, each once.
 
         Returns:
-            0 if all are done, 1 if a run failed, 75 if some were stopped or are at work elsewhere;
-            130 after SIGINT, 75 after SIGTERM or SIGUSR1.
+            0 if all are done; 1 if a run failed; 75 if some are left over, as others were told to
+            stop or are at work elsewhere, and after SIGTERM or SIGUSR1; 130 after SIGINT.
         """
         states = {run.folder: state_of(run) for run in runs}
         waiting = [run for run in runs if states[run.folder].name not in ("done", "running")]
@@ -84,7 +84,6 @@ class Runner:
             return 130 if self._stop == signal.SIGINT else EXIT_STATUS
         if failed:
             return 1
-        # Preempted, or at work elsewhere.
         return 0 if all(state_of(run).name == "done" for run in runs) else EXIT_STATUS
 
     def _start(self, run: Run) -> None:

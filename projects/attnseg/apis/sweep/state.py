@@ -67,7 +67,7 @@ def state_of(run: Run, queue: Mapping[Path, str] | None = None) -> State:
 
 
 def finished_record(run: Run) -> Path | None:
-    """The record of the run's complete training; the latest one where there are several."""
+    """The record of the run's complete training."""
     return complete_record(run.folder, run.config_hash, run.seed)
 
 
@@ -79,23 +79,23 @@ def _never_begun(run: Run, slurm: str) -> State:
     return State("waiting")
 
 
-def tail(path: Path, size: int) -> str:
-    """The last bytes of a file as text; empty if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - size))
-            return file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def last_error(log: Path) -> str:
     """What the last attempt in a log says of its error, else its last line; empty without one."""
-    text = tail(log, _TAIL).rpartition(f"\n{START}")[2]
+    text = tail(log).rpartition(f"\n{START}")[2]
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     errors = [line for line in lines if _ERROR.fullmatch(line)]
     return (errors or lines or [""])[-1]
+
+
+def tail(path: Path) -> str:
+    """The last 64 KiB of a text file; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def counts(states: Iterable[State]) -> str:

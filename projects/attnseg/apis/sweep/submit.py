@@ -11,6 +11,7 @@ from typing import Any
 from attnseg._atomic import write_json, write_text
 from attnseg.apis.command import UsageError
 from attnseg.apis.slurm import SlurmJob, job_states, submit
+from attnseg.apis.submit_training import default_tasks
 from attnseg.apis.sweep.plan import Run
 from attnseg.apis.sweep.state import State
 from attnseg.apis.sweep.task import write_task
@@ -45,8 +46,7 @@ def array_job(
     if max_parallel is not None and max_parallel < 1:
         raise UsageError(f"--max-parallel: expected at least 1, got {max_parallel}.")
     given = {key: value for key, value in options.items() if value is not None}
-    tasks = given.get("gpus_per_node") or 1
-    given.setdefault("tasks_per_node", tasks)
+    given.setdefault("tasks_per_node", default_tasks(given.get("gpus_per_node")))
     launcher = "slurm" if given["tasks_per_node"] * given.get("nodes", 1) > 1 else "none"
     command = [sys.executable, str(tool), "task"]
     lines = [shlex.join([*command, str(run.folder), "--launcher", launcher]) for run in runs]

@@ -43,8 +43,7 @@ class ExecutionHook(Hook):
         if self.checkpoint:
             count = checkpoint_blocks(model, paths, compiled=self.compile)
             runner.logger.info(f"activations of {count} blocks are computed again, not kept.")
-        elif self.compile:
-            names = compile_parts(model)
+        elif self.compile and (names := compile_parts(model)):
             runner.logger.info(f"compiled {', '.join(names)}: the first steps take long.")
         if shards:
             runner.model.shard(units, runner.optim_wrapper)
