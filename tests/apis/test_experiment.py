@@ -165,8 +165,10 @@ def test_semantic_train_resume_and_test_from_another_directory(tiny: Path, tmp_p
     assert {path.name for path in run.glob("*.pth")} == {"iter_2.pth", "iter_4.pth"}
 
     longer = {"train_cfg.max_iters": 6, "train_cfg.val_interval": 6}
-    cfg = build_config(config, work_dir=run, data=tiny, resume="auto", cfg_options=longer)
-    runner = experiment.run_train(cfg)
+    again = {"work_dir": run, "data": tiny, "resume": "auto", "cfg_options": longer}
+    with pytest.raises(UsageError, match=r"seed 3, not 0 \(--seed 3 goes on\)"):
+        experiment.run_train(build_config(config, **again))
+    runner = experiment.run_train(build_config(config, seed=3, **again))
     assert runner.cfg.load_from.endswith("iter_4.pth")
     assert runner.iter == 6 and (run / "iter_6.pth").is_file()
 

@@ -117,7 +117,7 @@ def _check_origin(runner: Any, found: Found) -> None:
     # None: the run drew a seed of its own, and goes on with that of the checkpoint.
     given = (runner.cfg.get("randomness") or {}).get("seed")
     if given is not None and meta.get("seed") not in (None, given):
-        differs.append(f"seed {meta['seed']}, not {given}")
+        differs.append(f"seed {meta['seed']}, not {given} (--seed {meta['seed']} goes on)")
     if differs:
         raise UsageError(
             f"--resume: {found.path} was trained with {' and '.join(differs)}. Give another "
