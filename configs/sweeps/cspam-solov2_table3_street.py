@@ -14,19 +14,15 @@ columns = [
     *("coco/AP", "coco/AP/car", "coco/AP/pedestrian", "coco/AP/truck", "coco/AP/bus"),
     "coco/AP/rider",
 ]
-figures = {
-    "Mask R-CNN": (30.0, 37.1, 16.5, 41.3, 39.2, 15.7),
-    "YOLACT": (26.8, 34.1, 12.7, 37.2, 37.6, 12.2),
-    "SOLOv2": (28.3, 35.1, 13.5, 39.3, 39.6, 13.8),
-    "CSPAM-SOLOv2": (31.5, 38.5, 16.0, 42.4, 44.3, 15.8),
-}
 paper = dict(
     source="CSPAM-SOLOv2, Table 3",
     unit="%",
-    rows=[
-        dict(where={"model": model}, values=dict(zip(columns, values, strict=True)))
-        for model, values in figures.items()
-    ],
+    figures={
+        "Mask R-CNN": (30.0, 37.1, 16.5, 41.3, 39.2, 15.7),
+        "YOLACT": (26.8, 34.1, 12.7, 37.2, 37.6, 12.2),
+        "SOLOv2": (28.3, 35.1, 13.5, 39.3, 39.6, 13.8),
+        "CSPAM-SOLOv2": (31.5, 38.5, 16.0, 42.4, 44.3, 15.8),
+    },
 )
 small = dict(
     base="cspam_solov2/cspam-solov2_r50-small_1xb4-1200i_coco-mini-instance-144x256",
@@ -41,4 +37,3 @@ small = dict(
     seeds=[0, 1],
     max_iters=20,
 )
-del figures

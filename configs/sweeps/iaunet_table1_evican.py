@@ -42,15 +42,8 @@ sets = (", EVICAN2_M", ", EVICAN2_D")
 paper = dict(
     source="IAUNet, Table 1, EVICAN2_E; EVICAN2_M and EVICAN2_D where named",
     unit="%",
+    figures={name: row[:2] for name, row in (*figures.items(), *others.items())},
     rows=[
-        *(
-            dict(where={"model": name}, values=dict(zip(_base_.columns, row[:2], strict=True)))
-            for name, row in figures.items()
-        ),
-        *(
-            dict(where={}, label=name, values=dict(zip(_base_.columns, row[:2], strict=True)))
-            for name, row in others.items()
-        ),
         *(
             dict(
                 where={},

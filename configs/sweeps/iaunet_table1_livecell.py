@@ -35,16 +35,7 @@ others = {
 paper = dict(
     source="IAUNet, Table 1, LiveCell",
     unit="%",
-    rows=[
-        *(
-            dict(where={"model": name}, values=dict(zip(_base_.columns, row, strict=True)))
-            for name, row in figures.items()
-        ),
-        *(
-            dict(where={}, label=name, values=dict(zip(_base_.columns, row, strict=True)))
-            for name, row in others.items()
-        ),
-    ],
+    figures={**figures, **others},
     unavailable=dict.fromkeys(others, _base_._external),
 )
 small = _base_._usiigaci

@@ -25,23 +25,19 @@ columns = [
     *("refine/Acc", "refine/IoU", "refine/ContourIoU", "refine/Hausdorff"),
     "size/training_mib",
 ]
-figures = {
-    "tiny16-32_bce-dice": (0.9839, 0.8609, 0.1566, 43.10, 1.40),
-    "res16-32_bce-dice": (0.9840, 0.8611, 0.1581, 42.73, 1.40),
-    "tiny16-128_bce-dice": (0.9833, 0.8528, 0.1485, 46.29, 22.34),
-    "res16-128_bce-dice": (0.9830, 0.8534, 0.1416, 43.64, 22.34),
-    "tiny16-128_bce-dice-bound": (0.9864, 0.8796, 0.2207, 40.66, 22.34),
-    "res16-128_bce-dice-bound": (0.9857, 0.8749, 0.2082, 42.17, 22.34),
-    "res32-256_bce-dice-bound": (0.9859, 0.8654, 0.2040, 43.03, 88.97),
-    "attn32-256_bce-dice-bound": (0.9866, 0.8792, 0.2210, 40.77, 90.04),
-}
 paper = dict(
     source="NeuralSegmentello, Tables 1 and 2",
     unit="fractions, pixels, MB",
-    rows=[
-        dict(where={"model": model}, values=dict(zip(columns, values, strict=True)))
-        for model, values in figures.items()
-    ],
+    figures={
+        "tiny16-32_bce-dice": (0.9839, 0.8609, 0.1566, 43.10, 1.40),
+        "res16-32_bce-dice": (0.9840, 0.8611, 0.1581, 42.73, 1.40),
+        "tiny16-128_bce-dice": (0.9833, 0.8528, 0.1485, 46.29, 22.34),
+        "res16-128_bce-dice": (0.9830, 0.8534, 0.1416, 43.64, 22.34),
+        "tiny16-128_bce-dice-bound": (0.9864, 0.8796, 0.2207, 40.66, 22.34),
+        "res16-128_bce-dice-bound": (0.9857, 0.8749, 0.2082, 42.17, 22.34),
+        "res32-256_bce-dice-bound": (0.9859, 0.8654, 0.2040, 43.03, 88.97),
+        "attn32-256_bce-dice-bound": (0.9866, 0.8792, 0.2210, 40.77, 90.04),
+    },
 )
 small = dict(
     base="mask_refine/refine-unet_tiny16-32-bce-dice-crop_1xb1-2000i_coco-mini-refinement-256x256",
@@ -56,4 +52,4 @@ small = dict(
     seeds=[0, 1],
     max_iters=20,
 )
-del figures, leaves
+del leaves

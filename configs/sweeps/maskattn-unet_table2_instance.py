@@ -13,18 +13,14 @@ axes = {
 }
 seeds = [0, 1, 2]
 columns = ["AP@30/AP", "AP@50/AP", "AP@70/AP", "AP@100/AP"]
-figures = {
-    "COCO": (35.0, 31.6, 31.3, 30.2),
-    "ADE20K": (33.8, 33.2, 30.5, 30.5),
-    "Cityscapes": (38.9, 36.6, 36.2, 35.5),
-}
 paper = dict(
     source="MaskAttn-UNet, Table 2",
     unit="%",
-    rows=[
-        dict(where={"data": data}, values=dict(zip(columns, values, strict=True)))
-        for data, values in figures.items()
-    ],
+    figures={
+        "COCO": (35.0, 31.6, 31.3, 30.2),
+        "ADE20K": (33.8, 33.2, 30.5, 30.5),
+        "Cityscapes": (38.9, 36.6, 36.2, 35.5),
+    },
 )
 small = dict(
     base="maskattn_unet/maskattn-unet_small-ap-at-k_1xb8-400i_dsb2018-instance-128x128",
@@ -40,4 +36,3 @@ small = dict(
     seeds=[0, 1],
     max_iters=40,
 )
-del figures

@@ -21,11 +21,10 @@ columns = [
     *("dependency/dfa_att3", "dependency/hurst_att4", "dependency/dfa_att4"),
     *("dependency/hurst_att6", "dependency/dfa_att6"),
 ]
-figures = (0.628, 0.459, 0.594, 0.538, 0.597, 0.501, 0.694, 0.657)
 paper = dict(
     source="MaskAttn-UNet, Table 9",
     unit="",
-    rows=[dict(where={"model": "MaskAttn-UNet"}, values=dict(zip(columns, figures, strict=True)))],
+    figures={"MaskAttn-UNet": (0.628, 0.459, 0.594, 0.538, 0.597, 0.501, 0.694, 0.657)},
 )
 small = dict(
     base="maskattn_unet/maskattn-unet_small_1xb8-400i_dsb2018-panoptic-128x128",
@@ -37,4 +36,3 @@ small = dict(
     seeds=[0, 1],
     max_iters=30,
 )
-del figures

@@ -61,6 +61,28 @@ def _row(**row: Any) -> dict[str, Any]:
     return {"paper": PAPER | {"rows": [row]}}
 
 
+ONE = {"variant": {"U-Net": UNET, "MaskAttn": {}}}
+
+
+def _figures(numbers: list, label: str = "U-Net", **changes: Any) -> dict[str, Any]:
+    return {"paper": {"source": "Table 4", "figures": {label: numbers}}, **changes}
+
+
+def test_figures_of_one_axis_are_rows_in_the_order_of_the_columns(tmp_path: Path) -> None:
+    columns = ["semantic/mIoU", "semantic/aAcc"]
+    paper = {
+        "source": "Table 4",
+        "figures": {"U-Net": (50.0, 90.0), "YOLOv9": (51.0, 91.0)},
+        "rows": [{"where": {"variant": "MaskAttn"}, "values": {"semantic/mIoU": 52.0}}],
+        "unavailable": {"YOLOv9": "external program"},
+    }
+    sweep = read_sweep(write_sweep(tmp_path, axes=ONE, columns=columns, paper=paper))
+    ours, other, row = sweep.paper.rows
+    assert (ours.where, ours.label) == ({"variant": "U-Net"}, None)
+    assert dict(ours.values) == {"semantic/mIoU": 50.0, "semantic/aAcc": 90.0}
+    assert (other.where, other.label) == ({}, "YOLOv9") and row.where == {"variant": "MaskAttn"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -83,6 +105,10 @@ def _row(**row: Any) -> dict[str, Any]:
         ({"base": 3}, "base: expected a text"),
         ({"options": {"a.b": 1, 2: 3}}, "options: 2 is no dotted config key"),
         ({"paper": {"rows": []}}, "paper.source: name the table"),
+        (_figures([]), "paper.figures: is for a sweep of one axis"),
+        (_figures([], axes=ONE), "paper.figures['U-Net']: expected 1 numbers"),
+        (_figures(["x"], axes=ONE), "paper.figures['U-Net'].values['semantic/mIoU']: expected"),
+        (_figures([1], "U-Ne", axes=ONE), "'U-Ne' is not known. Did you mean 'U-Net'?"),
         (_row(where={"varient": "U-Net"}), "where: 'varient' is not known. Did you mean"),
         (_row(where={"variant": "UNet"}), "'UNet' is not known. Did you mean 'U-Net'?"),
         (_row(where={LR: 0.003}), "'0.003' is not known"),

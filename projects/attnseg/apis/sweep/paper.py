@@ -1,13 +1,13 @@
 """What a paper reports: its figures, which stand beside ours and are never ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.sweep.names import check_names, label_of
 
-_PAPER = ("source", "unit", "rows", "unavailable")
+_PAPER = ("source", "unit", "figures", "rows", "unavailable")
 _ROW = ("where", "label", "values")
 
 
@@ -75,8 +75,31 @@ def read_paper(
     given = content.get("rows") or []
     if not isinstance(given, (list, tuple)):
         raise UsageError(f"paper.rows: expected a list of dicts, got {given!r:.60}.")
-    rows = tuple(_row(f"paper.rows[{i}]", row, axes, columns) for i, row in enumerate(given))
-    return Paper(source, unit, rows, dict(unavailable))
+    rows = [_row(f"paper.rows[{i}]", row, axes, columns) for i, row in enumerate(given)]
+    table = _table(content.get("figures") or {}, axes, columns, unavailable)
+    return Paper(source, unit, (*table, *rows), dict(unavailable))
+
+
+def _table(
+    figures: Any,
+    axes: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    unavailable: Mapping[str, str],
+) -> Iterator[PaperRow]:
+    """Rows of a table as it is printed: a name, and a number for each column."""
+    if not isinstance(figures, Mapping):
+        raise UsageError(f"paper.figures: expected a dict, got {figures!r:.60}.")
+    if figures and len(axes) != 1:
+        raise UsageError("paper.figures: is for a sweep of one axis; give paper.rows.")
+    for label, numbers in figures.items():
+        name = f"paper.figures[{label!r}]"
+        if not isinstance(numbers, (list, tuple)) or len(numbers) != len(columns):
+            raise UsageError(f"{name}: expected {len(columns)} numbers, one for each column.")
+        (axis,), text = axes, label_of(label)
+        check_names([text], [*axes[axis], *unavailable], "paper.figures")
+        place = {"where": {axis: label}} if text in axes[axis] else {"label": text}
+        values = dict(zip(columns, numbers, strict=True))
+        yield _row(name, {**place, "values": values}, axes, columns)
 
 
 def _row(
