@@ -97,7 +97,7 @@ def replace_data_root(cfg: Any, folder: str) -> None:
     named = cfg.get("data_root")
     own = named.rstrip("/") if isinstance(named, str) else ""
     roots = {root.rstrip("/") for key in LOADERS for root in data_roots(cfg.get(key))} - {""}
-    outside = {root for root in roots if not own or not _below(root, own)}
+    outside = {root for root in roots if not own or not below(root, own)}
     if len(outside) > 1 and outside == roots:
         raise UsageError(
             f"--data: the datasets of {cfg.filename} lie in {', '.join(sorted(roots))}; set each "
@@ -118,7 +118,7 @@ def replace_data_root(cfg: Any, folder: str) -> None:
             return type(value)(moved(item) for item in value)
         if isinstance(value, str):
             for prefix in old:
-                if _below(value, prefix):
+                if below(value, prefix):
                     count += 1
                     return new + value[len(prefix) :]
         return value
@@ -135,7 +135,8 @@ def replace_data_root(cfg: Any, folder: str) -> None:
         cfg.data_root = moved(named)
 
 
-def _below(path: str, folder: str) -> bool:
+def below(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it, as both are written."""
     return path == folder or path.startswith(folder + "/")
 
 

@@ -1,6 +1,5 @@
 """Where a training goes on: its folder, and the newest checkpoint that is whole."""
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from attnseg.apis.command import UsageError
 from attnseg.engine.checkpoint_files import Found, newest_valid, read_meta
 from attnseg.engine.config_hash import config_hash, resume_hash
 from attnseg.engine.run_record import META
+from attnseg.file_lock import try_lock
 
 AUTO = "auto"
 """Value of a config's ``resume``: go on if there is a checkpoint in the run folder, else start."""
@@ -31,17 +31,12 @@ def hold_folder(runner: Any) -> Iterator[None]:
     if runner.rank != 0:
         yield
         return
-    with open(Path(runner.work_dir) / _LOCK, "ab") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
+    with try_lock(Path(runner.work_dir) / _LOCK) as free:
+        if not free:
             raise UsageError(
                 f"{runner.work_dir}: another training writes into this folder. Wait for it, or "
                 "give another folder with --work-dir."
-            ) from None
-        except OSError:
-            # A file system without locks cannot tell.
-            pass
+            )
         yield
 
 

@@ -18,10 +18,7 @@ def seed_everything(*key: int) -> None:
     Args:
         key: Non-negative integers: the run's seed, then what tells this place from the others.
     """
-    words = _words(key)
-    random.seed(words[0])
-    np.random.seed(words[1:5])
-    torch.manual_seed(_to_int(words[5:7]))
+    torch.manual_seed(_seed_numpy(key))
 
 
 def seed_cpu(*key: int) -> None:
@@ -30,10 +27,7 @@ def seed_cpu(*key: int) -> None:
     Args:
         key: As for :func:`seed_everything`.
     """
-    words = _words(key)
-    random.seed(words[0])
-    np.random.seed(words[1:5])
-    torch.default_generator.manual_seed(_to_int(words[5:7]))
+    torch.default_generator.manual_seed(_seed_numpy(key))
 
 
 @contextmanager
@@ -53,10 +47,9 @@ def seeded(*key: int) -> Iterator[None]:
         torch.random.set_rng_state(before[2])
 
 
-def _words(key: tuple[int, ...]) -> list[int]:
-    return np.random.SeedSequence(key).generate_state(7).tolist()
-
-
-def _to_int(words: list[int]) -> int:
-    # Below 2**63, which every generator of torch takes.
-    return (words[0] << 31) | (words[1] >> 1)
+def _seed_numpy(key: tuple[int, ...]) -> int:
+    """Seed Python and numpy; returns the seed for torch, below 2**63, which all of it takes."""
+    words = np.random.SeedSequence(key).generate_state(7).tolist()
+    random.seed(words[0])
+    np.random.seed(words[1:5])
+    return (words[5] << 31) | (words[6] >> 1)

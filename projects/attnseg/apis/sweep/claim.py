@@ -5,7 +5,6 @@ however it ends, and which network file systems pass on between machines. Where 
 sign of life in ``state.json`` keeps a second machine away.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from attnseg._atomic import write_json
+from attnseg.file_lock import try_lock
 
 LOCK, STATE = "run.lock", "state.json"
 BEAT, SILENCE = 20.0, 300.0
@@ -43,15 +43,11 @@ def claim(folder: Path, **facts: Any) -> Iterator[dict[str, Any]]:
         Taken: Another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "ab") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise Taken(f"{folder.name} is {whereabouts(read_state(folder))}") from None
-        except OSError:
-            # No locks on this file system: the sign of life alone tells.
-            pass
+    with try_lock(folder / LOCK) as free:
         before = read_state(folder)
+        if not free:
+            raise Taken(f"{folder.name} is {whereabouts(before)}")
+        # The sign of life alone tells where the file system knows no locks.
         if not _own(before) and is_alive(folder, before):
             raise Taken(f"{folder.name} is {whereabouts(before)}")
         state = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from attnseg.apis.command import UsageError
 from attnseg.apis.config_typos import find_option_typos
-from attnseg.apis.options import EVALUATORS, LOADERS, data_roots
+from attnseg.apis.options import EVALUATORS, LOADERS, below, data_roots
 
 _DATA = "data/"
 
@@ -65,7 +65,7 @@ def moved_data(cfg: Any, folder: str) -> tuple[str | None, dict[str, str]]:
     if not inside:
         return None, {}
     if len(inside) == len(roots) == 1 or (
-        own in inside and all(root == own or root.startswith(f"{own}/") for root in roots)
+        own in inside and all(below(root, own) for root in roots)
     ):
         root = inside[0] if len(inside) == 1 else own
         return f"{folder}/{root.removeprefix(_DATA)}", {}
@@ -73,7 +73,7 @@ def moved_data(cfg: Any, folder: str) -> tuple[str | None, dict[str, str]]:
         (path, text)
         for key in (*LOADERS, *EVALUATORS)
         for path, text in _texts(cfg.get(key), key)
-        if any(text == root or text.startswith(f"{root}/") for root in inside)
+        if any(below(text, root) for root in inside)
     )
     return None, {path: f"{folder}/{text.removeprefix(_DATA)}" for path, text in paths}
 
