@@ -167,6 +167,22 @@ def load_image_from_file(**arguments: Any) -> Any:
     return TRANSFORMS.build({"type": "attnseg.LoadImage", "check_sizes": False})
 
 
+def forget_runs() -> None:
+    """Let the next run of this process have a log, a message hub and pictures of its own.
+
+    mmengine keeps them by a name made of the config's and the second of the start, and the
+    visualizers of mmdet and mmseg by one fixed name: a run soon after another, or any later one,
+    would write into the folder of the first. Runners that are still held keep theirs.
+    """
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.visualization import Visualizer
+
+    kinds = [MMLogger, MessageHub, Visualizer]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+        kind._instance_dict.clear()
+
+
 class MissingOperatorError(RuntimeError):
     """An operator of mmcv was called that is not compiled; the message names the remedy."""
 

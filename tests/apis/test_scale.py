@@ -140,6 +140,18 @@ def test_rate_follows_the_batch_of_an_update(name: str, demo_set: Path, tmp_path
     assert f"instead of 8 ({name}): 0.002 -> {0.002 * factor:.4g}" in text
 
 
+def test_runs_of_one_process_write_into_their_own_folders(demo_set: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        runner = run_train(room_config("maskattn_unet", demo_set, folder, iters=1))
+        own = folder / runner.timestamp
+        assert runner.message_hub.get_info("iter") == 0
+        assert len((own / "vis_data" / "scalars.json").read_text().splitlines()) == 1
+        # The second part holds although both start within one second.
+        runner.logger.info(f"end of {folder.name}")
+        assert f"end of {folder.name}" in next(own.glob("*.log")).read_text()
+
+
 def test_leaf_without_a_batch_in_its_name_has_to_say_it() -> None:
     with pytest.raises(UsageError, match=r"set scale\.base_batch|Set scale\.base_batch"):
         build_config("mask_refine/refine_best", auto_scale_lr="linear")

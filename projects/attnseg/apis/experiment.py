@@ -17,7 +17,7 @@ from attnseg.apis.resume import AUTO, choose_checkpoint, hold_folder
 from attnseg.apis.scale import apply_scale, check_machine
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
-from attnseg.compat import set_run_folder, setup_env
+from attnseg.compat import forget_runs, set_run_folder, setup_env
 
 __all__ = [
     "LAUNCHERS",
@@ -256,6 +256,7 @@ def _build_runner(cfg: Any) -> Any:
 
     set_run_folder(cfg.work_dir)
     _leave_records(cfg)
+    forget_runs()
     with argument_errors(cfg):
         runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     require_operators(cfg.get("model"), runner.model)
