@@ -166,14 +166,17 @@ def test_brush_and_view(tab: Tab, picture: Path) -> None:
     tab.open(picture)
     tab.wait("pixels")
     sizes = []
-    for value in ("10", "60"):
-        tab.page.locator(".radius").fill(value)
+    with Image.open(picture) as image:
+        longest = max(image.size)
+    for value in (10, 60):
+        tab.page.locator(".radius").fill(str(value))
         sizes.append(int(tab.page.locator(".width").inner_text().split()[0]))
         tab.stroke((0.5, 0.5))
         tab.share()
         tab.press("Clear")
         tab.wait("Cleared")
-    assert sizes[1] > 20 * sizes[0]
+    expected = [max(1.5, (value / 100) ** 2 * longest / 2) for value in (10, 60)]
+    assert sizes == pytest.approx(expected, abs=0.51)
     tab.page.keyboard.press("[")
     assert int(tab.page.locator(".width").inner_text().split()[0]) < sizes[1]
     tab.stroke((0.5, 0.5))

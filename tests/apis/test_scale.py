@@ -66,6 +66,16 @@ def test_scale_without_a_switch_is_refused_in_one_line(value: Any) -> None:
         build_config(LEAF, cfg_options={"scale": value})
 
 
+def metrics_on(root: Path, checkpoint: Path, **scale: Any) -> dict[str, float]:
+    cfg = build_config(
+        LEAF, work_dir=checkpoint.parent, checkpoint=checkpoint, cfg_options=options(**scale)
+    )
+    on_demo_set(cfg, root)
+    set_classes(cfg)
+    cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+    return run_test(cfg)
+
+
 @pytest.mark.parametrize(
     ("scale", "parts"),
     [
@@ -90,13 +100,7 @@ def test_a_machine_that_cannot_is_refused_by_the_training_alone(
     torch.save({"state_dict": built(cfg).state_dict()}, weights)
     values = []
     for given in (scale, {}):
-        tested = build_config(
-            LEAF, work_dir=tmp_path, checkpoint=weights, cfg_options=options(**given)
-        )
-        on_demo_set(tested, demo_set)
-        set_classes(tested)
-        tested.test_dataloader, tested.test_evaluator = tested.val_dataloader, tested.val_evaluator
-        values.append(run_test(tested))
+        values.append(metrics_on(demo_set, weights, **given))
     assert values[0] == pytest.approx(values[1], rel=1e-6, nan_ok=True)
 
 
@@ -308,29 +312,46 @@ def test_every_room_trains_in_two_processes(demo_set: Path, tmp_path: Path) -> N
     two_processes(demo_set, tmp_path, {"iters": 1}, *ROOMS)
 
 
+def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert type(found[name]) is torch.Tensor
+        if "running" not in name:
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
 @pytest.mark.slow
 def test_sharded_training_equals_ddp_and_leaves_a_plain_checkpoint(
     demo_set: Path, tmp_path: Path
 ) -> None:
-    states = {}
+    rooms = ("maskattn_unet", "manet")
+    # Adam makes a full step of a gradient that is nothing but rounding.
+    common = {
+        **{"iters": 5, "optim_wrapper__optimizer__type": "SGD"},
+        "default_hooks__checkpoint__interval": 3,
+    }
     for strategy in ("ddp", "fsdp"):
-        folder = tmp_path / strategy
-        # Adam makes a full step of a gradient that is nothing but rounding.
-        scale = {"iters": 5, "scale__strategy": strategy, "optim_wrapper__optimizer__type": "SGD"}
-        two_processes(demo_set, folder, scale, "maskattn_unet", "manet")
-        for room in ("maskattn_unet", "manet"):
-            file = folder / room / "iter_5.pth"
-            states[strategy, room] = torch.load(file, weights_only=False, map_location="cpu")
-    for room in ("maskattn_unet", "manet"):
-        ddp, fsdp = states["ddp", room], states["fsdp", room]
-        assert list(ddp["state_dict"]) == list(fsdp["state_dict"])
-        for name, value in ddp["state_dict"].items():
-            assert type(fsdp["state_dict"][name]) is torch.Tensor
-            if "running" not in name:
-                torch.testing.assert_close(
-                    fsdp["state_dict"][name], value, rtol=1e-5, atol=1e-5, msg=name
-                )
+        scale = {**common, "scale__strategy": strategy}
+        two_processes(demo_set, tmp_path / strategy, scale, *rooms)
+
+    def saved(folder: str, room: str) -> dict[str, Any]:
+        file = tmp_path / folder / room / "iter_5.pth"
+        return torch.load(file, weights_only=False, map_location="cpu")
+
+    for room in rooms:
+        ddp, fsdp = saved("ddp", room), saved("fsdp", room)
+        assert_close(fsdp["state_dict"], ddp["state_dict"])
         assert set(ddp["optimizer"]["state"]) == set(fsdp["optimizer"]["state"])
+    for strategy, start in (("ddp", "fsdp"), ("fsdp", "ddp")):
+        folder = f"{start}-then-{strategy}"
+        resume = str(tmp_path / start / rooms[0] / "iter_3.pth")
+        scale = {**common, "scale__strategy": strategy, "resume": resume}
+        two_processes(demo_set, tmp_path / folder, scale, rooms[0])
+        assert_close(saved(folder, rooms[0])["state_dict"], saved("ddp", rooms[0])["state_dict"])
+    found, expected = (
+        metrics_on(demo_set, tmp_path / name / rooms[0] / "iter_5.pth") for name in ("fsdp", "ddp")
+    )
+    assert found == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
 def test_samplers_of_512_processes_leave_no_image_out() -> None:

@@ -23,7 +23,8 @@ def files(data_root, panoptic_files) -> dict[str, str]:
             "seg_prefix": str(folder / "panoptic"),
         }
     rng = np.random.default_rng(0)
-    maps = {i: np.kron(rng.integers(0, 9, (8, 10)), np.ones((12, 9), int)) for i in (1, 2)}
+    blocks = (rng.permutation(9).reshape(3, 3) for _ in range(2))
+    maps = {i: np.kron(ids, np.ones((40, 36), int)) for i, ids in enumerate(blocks, 1)}
     segments = {i: [(k, k % 4 + 1, int(k == 8)) for k in range(1, 9)] for i in maps}
     return panoptic_files(maps, segments, [(k, f"c{k}", int(k < 3)) for k in range(1, 5)])
 

@@ -14,7 +14,7 @@ from tests.slurm.cluster import Cluster
 
 STEPS, INTERVAL = 120, 20
 _LEAF = "maskattn_unet/maskattn-unet_small_1xb8-400i_dsb2018-semantic-128x128"
-_DEMO = "maskattn_unet/maskattn-unet_small_1xb8-400i_demo-panoptic-128x128"
+_DEMO = "maskattn_unet/maskattn-unet_small_1xb8-400i_demo-semantic-128x128"
 
 
 class Training:

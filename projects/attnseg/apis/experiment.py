@@ -183,18 +183,24 @@ def run_train(cfg: Any) -> Any:
             of it has to. Or another training is at work in the run folder.
         MissingOperatorError: The model needs an operator of mmcv that is not compiled.
     """
-    from attnseg.engine.signals import listen
+    from attnseg.engine.signals import listen, stop_listening
 
     check_machine(cfg)
     _check_data(cfg, ("train_dataloader", "val_dataloader"))
     listen()
-    with input_errors():
-        runner = _build_runner(cfg)
-    with hold_folder(runner):
+    try:
         with input_errors():
-            complete = choose_checkpoint(runner)
-        if not complete:
-            _train(runner)
+            runner = _build_runner(cfg)
+        with hold_folder(runner):
+            with input_errors():
+                complete = choose_checkpoint(runner)
+            if not complete:
+                _train(runner)
+    except Exception:
+        # Not of Preempted: until the process has ended with that status, no signal may end it.
+        stop_listening()
+        raise
+    stop_listening()
     return runner
 
 

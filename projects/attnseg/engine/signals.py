@@ -14,6 +14,8 @@ EXIT_STATUS = 75
 """Of a training that was told to stop and has saved: EX_TEMPFAIL, "try again"."""
 
 _received: list[int] = []
+_before: dict[int, Any] = {}
+_listener: list[int] = []
 
 
 class Preempted(SystemExit):
@@ -24,20 +26,26 @@ class Preempted(SystemExit):
 
 
 def listen() -> None:
-    """Note SIGUSR1 and SIGTERM from here on instead of dying of them; for the main thread.
+    """Note SIGUSR1 and SIGTERM from here on instead of dying of them.
 
     SIGUSR1 is what ``sbatch --signal=USR1@120`` sends ahead of the time limit; SIGTERM is what
-    preemption and torchrun send.
+    preemption and torchrun send. Does nothing outside the main thread, which alone may listen.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _listener[:] = [os.getpid()]
     for number in SIGNALS:
-        signal.signal(number, _note)
+        before = signal.signal(number, _note)
+        if before is not _note:
+            _before[number] = before
 
 
 def stop_listening() -> None:
-    """Give both signals back their default meaning, and forget what came."""
+    """Give both signals back the meaning they had before, and forget what came."""
     _received.clear()
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    for number, before in _before.items():
+        signal.signal(number, before)
+    _before.clear()
 
 
 def answered() -> None:
@@ -69,12 +77,12 @@ class _Shielded(functools.partial):
 
 
 def _init_worker(original: Any, worker: int) -> None:
-    if original is not None:
-        original(worker)
     if get_worker_info() is not None:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_parent, daemon=True).start()
+    if original is not None:
+        original(worker)
 
 
 def _obey_parent() -> None:
@@ -85,4 +93,8 @@ def _obey_parent() -> None:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
+    if os.getpid() not in _listener and number == signal.SIGTERM:
+        # A forked process, say of a pool, which ends its processes so.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     _received.append(number)

@@ -1,0 +1,92 @@
+"""Signals are noted while a training runs, and mean again what they did when it is over."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DataLoader
+
+from attnseg.apis.command import UsageError
+from attnseg.apis.experiment import run_train
+from attnseg.engine import signals
+from tests.apis.scale_rooms import room_config
+
+
+@pytest.fixture(autouse=True)
+def _default_signals() -> Iterator[None]:
+    yield
+    signals.stop_listening()
+
+
+def test_what_signals_meant_before_comes_back() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: came.append(number))
+    try:
+        signals.listen()
+        signals.listen()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert signals.received() == "SIGUSR1" and not came
+        signals.stop_listening()
+        assert signals.received() is None
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert came == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_training_that_fails_listens_no_more(demo_set: Path, tmp_path: Path) -> None:
+    cfg = room_config("maskattn_unet", demo_set, tmp_path, resume=None)
+    cfg.load_from = str(tmp_path / "gone.pth")
+    with pytest.raises(UsageError, match=r"gone\.pth"):
+        run_train(cfg)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_only_the_main_thread_listens() -> None:
+    thread = threading.Thread(target=signals.listen)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def _sleep() -> None:
+    threading.Event().wait(60)
+
+
+def test_a_process_that_is_forked_while_listening_can_be_ended() -> None:
+    signals.listen()
+    process = multiprocessing.get_context("fork").Process(target=_sleep)
+    process.start()
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == -signal.SIGTERM
+
+
+class _Stubborn:
+    """Ends its own process, or would."""
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return index
+
+
+def _early(worker: int) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_worker_leaves_the_signal_to_the_training() -> None:
+    signals.listen()
+    loader = DataLoader(_Stubborn(), num_workers=1, worker_init_fn=_early)
+    signals.shield_workers(loader)
+    assert [int(index) for index in loader] == [0, 1]
+    assert signals.received() is None
