@@ -3,8 +3,11 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -90,3 +93,45 @@ def test_a_worker_leaves_the_signal_to_the_training() -> None:
     signals.shield_workers(loader)
     assert [int(index) for index in loader] == [0, 1]
     assert signals.received() is None
+
+
+class _Busy:
+    """Says which process loads, and takes its time."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> int:
+        time.sleep(60 if index else 0)
+        return os.getpid()
+
+
+def _train(sender: Connection) -> None:
+    loader = DataLoader(_Busy(), num_workers=1)
+    signals.shield_workers(loader)
+    for worker in loader:
+        sender.send(int(worker))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch's own watch alone, which takes longer")
+def test_a_worker_ends_with_a_training_that_is_killed() -> None:
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    training = context.Process(target=_train, args=(sender,))
+    training.start()
+    assert receiver.poll(20)
+    worker = receiver.recv()
+    training.kill()
+    training.join()
+    end = time.monotonic() + 5
+    while _runs(worker) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not _runs(worker)
+
+
+def _runs(process: int) -> bool:
+    """Whether it is there, and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
