@@ -12,7 +12,7 @@ import torch
 from tests.conftest import REPO
 from tests.slurm.cluster import Cluster
 
-STEPS, INTERVAL = 120, 20
+STEPS, INTERVAL = 60, 20
 _LEAF = "maskattn_unet/maskattn-unet_small_1xb8-400i_dsb2018-semantic-128x128"
 _DEMO = "maskattn_unet/maskattn-unet_small_1xb8-400i_demo-semantic-128x128"
 
