@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 
 _received: list[int] = []
 _before: dict[int, Any] = {}
-_listener: list[int] = []
+_mask: list[int] = []
 
 
 class Preempted(SystemExit):
@@ -37,7 +37,6 @@ def listen() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    _listener[:] = [os.getpid()]
     for number in SIGNALS:
         before = signal.signal(number, _note)
         if before is not _note:
@@ -105,8 +104,24 @@ def _end_with_parent() -> None:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    if os.getpid() not in _listener and number == signal.SIGTERM:
-        # A forked process, say of a pool, which ends its processes so.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
     _received.append(number)
+
+
+def _before_fork() -> None:
+    """Hold signals back, so that none meets the new process while it would only note it."""
+    _mask[:] = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS if _before else ())
+
+
+def _in_parent() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+
+
+def _in_child() -> None:
+    """Have a process of a pool, say, end when it is asked to; the training alone listens."""
+    if _before:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
