@@ -80,9 +80,6 @@ def test_a_process_that_is_forked_while_listening_can_be_ended() -> None:
 class _Stubborn:
     """Ends its own process, or would."""
 
-    def __init__(self) -> None:
-        self.parent = os.getpid()
-
     def __len__(self) -> int:
         return 2
 

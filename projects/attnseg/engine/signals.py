@@ -40,7 +40,7 @@ def listen() -> None:
     for number in SIGNALS:
         before = signal.signal(number, _note)
         if before is not _note:
-            _before[number] = before
+            _before[number] = signal.SIG_DFL if before is None else before
 
 
 def stop_listening() -> None:
