@@ -165,3 +165,13 @@ def test_keys_may_be_short_where_one_metric_has_the_name() -> None:
     assert with_prefix("mIoU", keys) == with_prefix("semantic/mIoU", keys) == keys[0]
     with pytest.raises(ValueError, match="ambiguous: semantic/IoU/road, boundary/IoU/road\\.$"):
         with_prefix("IoU/road", keys)
+
+
+def test_exponents_are_no_fractions_and_win_nothing(tmp_path: Path) -> None:
+    names = ["hurst_att1", "dfa_att1", "beta_att1", "F_beta"]
+    metrics = {f"dependency/{name}": {"value": 0.5113} for name in names}
+    write_run(tmp_path, record("a", metrics))
+    records, _ = load_records([tmp_path])
+    (table,) = build_tables(records, metrics=names)
+    assert "| 0.51 | 0.51 | 0.51 | 51.13 |" in to_markdown([table]).replace("*", "")
+    assert [column.ranked for column in table.columns] == [False, False, False, True]

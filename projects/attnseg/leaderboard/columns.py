@@ -15,6 +15,7 @@ _ERROR = re.compile(
 )
 _SIZE = re.compile(r"size|mib", re.IGNORECASE)
 _GAIN, _INPUT = "gain_", "coarse_"
+_EXPONENTS = ("hurst_", "dfa_", "beta_")
 _PERCENT_TYPES = ("IoUMetric", "CocoPanopticMetric")
 
 
@@ -26,7 +27,8 @@ class Column:
         key: Full key, with the evaluator's prefix.
         lower: Whether lower values are better.
         percent: Whether the values are fractions, shown in percent.
-        ranked: Whether a run can win here; not in what its input has (``coarse_IoU``).
+        ranked: Whether a run can win here; not in what its input has (``coarse_IoU``), nor in
+            exponents of long-range dependency.
         pixels: Whether the values are distances.
     """
 
@@ -119,8 +121,9 @@ def make_column(key: str, records: Sequence[Record]) -> Column:
     least = -1 if name.startswith(_GAIN) else 0
     pixels = _has(_DISTANCE, name)
     fraction = not (pixels or _has(_ERROR, name) or _has(_SIZE, name) or foreign)
+    fraction = fraction and not name.startswith(_EXPONENTS)
     fraction = fraction and all(least <= v <= 1 for v in known)
-    return Column(key, lower, fraction, not name.startswith(_INPUT), pixels)
+    return Column(key, lower, fraction, not name.startswith((_INPUT, *_EXPONENTS)), pixels)
 
 
 def with_prefix(key: str, metrics: Iterable[str]) -> str:
