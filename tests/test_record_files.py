@@ -58,7 +58,7 @@ def _write_many(folder: str, shared: str, number: int, start: object) -> None:
 
 
 def test_eight_processes_lose_nothing(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
     start = context.Event()
     folder, shared = tmp_path / "time", tmp_path / "results"
     arguments = [(str(folder), str(shared), number, start) for number in range(8)]

@@ -112,7 +112,7 @@ class _Busy:
 
 
 def _train(sender: Connection) -> None:
-    loader = DataLoader(_Busy(), num_workers=1)
+    loader = DataLoader(_Busy(), num_workers=1, multiprocessing_context="fork")
     signals.shield_workers(loader)
     for worker in loader:
         sender.send(int(worker))
@@ -120,7 +120,7 @@ def _train(sender: Connection) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch's own watch alone, which takes longer")
 def test_a_worker_ends_with_a_training_that_is_killed() -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
     training = context.Process(target=_train, args=(sender,))
     training.start()
