@@ -1,9 +1,8 @@
 """New files are created whole, once, and never over another."""
 
 import errno
+import multiprocessing
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -59,42 +58,19 @@ def test_a_full_disk_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
-CLAIM = """
-import sys
-from pathlib import Path
-
-from attnseg._atomic import create_bytes
-
-folder, worker = Path(sys.argv[1]), sys.argv[2]
-won = 0
-print("ready", flush=True)
-sys.stdin.readline()
-for index in range(30):
-    try:
-        create_bytes(folder / f"{index}", worker.encode())
-        won += 1
-    except FileExistsError:
-        pass
-print(won)
-"""
+def _claim(folder: Path, worker: int) -> int:
+    won = 0
+    for index in range(30):
+        try:
+            create_bytes(folder / f"{index}", str(worker).encode())
+            won += 1
+        except FileExistsError:
+            pass
+    return won
 
 
 def test_exactly_one_of_several_processes_wins(tmp_path: Path) -> None:
-    # Not forked: this process has threads.
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", CLAIM, str(tmp_path), str(worker)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for worker in range(4)
-    ]
-    for worker in workers:
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        worker.stdin.write("\n")
-        worker.stdin.flush()
-    wins = [int(worker.communicate(timeout=60)[0]) for worker in workers]
+    with multiprocessing.get_context("forkserver").Pool(4) as pool:
+        wins = pool.starmap(_claim, [(tmp_path, worker) for worker in range(4)])
     owners = [int((tmp_path / f"{index}").read_text()) for index in range(30)]
     assert [owners.count(worker) for worker in range(4)] == wins

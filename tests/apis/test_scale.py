@@ -98,9 +98,7 @@ def test_a_machine_that_cannot_is_refused_by_the_training_alone(
     assert all(part in str(error.value) for part in parts), error.value
     weights = tmp_path / "weights.pth"
     torch.save({"state_dict": built(cfg).state_dict()}, weights)
-    values = []
-    for given in (scale, {}):
-        values.append(metrics_on(demo_set, weights, **given))
+    values = [metrics_on(demo_set, weights, **given) for given in (scale, {})]
     assert values[0] == pytest.approx(values[1], rel=1e-6, nan_ok=True)
 
 
