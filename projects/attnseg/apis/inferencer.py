@@ -77,7 +77,10 @@ class InputPipeline:
 
     def __call__(self, given: Given) -> dict[str, Any]:
         """Give the packed sample of one input."""
-        results = self.read(given)
+        return self.pack(self.read(given))
+
+    def pack(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Apply all steps but the first to what `read` gave."""
         for step in self.transforms[1:]:
             results = step(results)
         return results

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 
-from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import build_config
+from attnseg.apis.models import build_model, is_refinement
 from attnseg.apis.refine_inputs import Given, check_image, fault_of, read_mask
 from attnseg.datasets.mixin import own_loader
 from attnseg.datasets.transforms.image import to_bytes
-from attnseg.engine.checkpoint import load_weights
 from attnseg.engine.config_hash import type_name
 
 Mask = NDArray[np.bool_]
@@ -58,32 +58,23 @@ class MaskRefiner:
         device: str | torch.device = "cpu",
         cfg_options: Mapping[str, Any] | None = None,
     ) -> None:
-        from attnseg.mask_refine import MaskRefinementModel
-
         cfg = build_config(config, checkpoint=weights, cfg_options=cfg_options)
-        kind = (cfg.get("model") or {}).get("type")
+        if not is_refinement(cfg):
+            raise UsageError(
+                f"{cfg.filename} is a config of {(cfg.get('model') or {}).get('type')}: "
+                "attnseg.MaskRefinementModel is needed. Choose a config below "
+                "configs/mask_refine/."
+            )
+        if not cfg.get("load_from"):
+            raise UsageError(
+                f"{cfg.filename} names no weights (load_from): give the file of a training "
+                "(.pth), or one that was converted (.safetensors)."
+            )
+        self.model = build_model(cfg, device)
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmdet")):
-            found = MODELS.get(kind) if isinstance(kind, str) else kind
-            if not (isinstance(found, type) and issubclass(found, MaskRefinementModel)):
-                raise UsageError(
-                    f"{cfg.filename} is a config of {kind}: attnseg.MaskRefinementModel is needed. "
-                    "Choose a config below configs/mask_refine/."
-                )
-            if not cfg.get("load_from"):
-                raise UsageError(
-                    f"{cfg.filename} names no weights (load_from): give the file of a training "
-                    "(.pth), or one that was converted (.safetensors)."
-                )
-            with input_errors():
-                self.model = MODELS.build(cfg.model)
-            with input_errors(RuntimeError):
-                load_weights(self.model, cfg.load_from)
             self.steps = refinement_pipeline(cfg)
         # A user's stroke has no truth to compute a loss with.
         self.model.test_cfg["loss"] = False
-        # torch raises an AssertionError where it was built without CUDA.
-        with input_errors(RuntimeError, AssertionError):
-            self.model = self.model.to(device).eval()
 
     @torch.no_grad()
     def __call__(
