@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = Path("projects") / "attnseg"
@@ -62,6 +63,22 @@ def shipped_files() -> list[str]:
     return [str(path.relative_to(package)) for path in found if "__pycache__" not in path.parts]
 
 
+class MimWheel(bdist_wheel):
+    """A wheel with a second copy of ``.mim`` beside its metadata.
+
+    mim looks for it in the folder of the first file that pip lists. Of a distribution that is
+    named as its package, this is the metadata's.
+    """
+
+    def write_wheelfile(self, wheelfile_base: str, *args: str, **kwargs: str) -> None:
+        """Add ``.mim`` when the metadata's folder is made."""
+        super().write_wheelfile(wheelfile_base, *args, **kwargs)
+        mim = ROOT / PACKAGE / ".mim"
+        # An editable install has links there, and mim finds the checkout.
+        if not any(path.is_symlink() for path in mim.iterdir()):
+            shutil.copytree(mim, Path(wheelfile_base) / ".mim")
+
+
 if __name__ == "__main__":
     # PEP 660 runs `editable_wheel`, older tools `develop`: whatever makes no archive gets links.
     archive = bool({"sdist", "bdist_wheel", "build", "install"} & set(sys.argv))
@@ -72,6 +89,7 @@ if __name__ == "__main__":
         description="Attention-driven segmentation for the OpenMMLab stack",
         license="Apache-2.0",
         python_requires=">=3.10,<3.13",
+        cmdclass={"bdist_wheel": MimWheel},
         package_dir={"": "projects"},
         packages=find_packages("projects", include=["attnseg", "attnseg.*"]),
         package_data={

@@ -5,13 +5,14 @@ Example:
     >>> model = get_model("manet_small_1xb8-400i_camvid11-semantic-128x128", "iter_400.pth")
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from torch import device as torch_device
 from torch import nn
 
@@ -45,14 +46,14 @@ def list_models(
     Raises:
         UsageError: There is no such task, or the model index is missing.
     """
-    entries = list(_entries())
+    entries = _entries()
     if task is not None:
         tasks = sorted({entry["Metadata"]["Task"] for entry in entries})
         wanted = [known for known in tasks if task.lower() in known.lower().split()]
         wanted = [known for known in tasks if task.lower() == known.lower()] or wanted
         if len(wanted) != 1:
             raise UsageError(f"task '{task}' is unknown: expected one of {', '.join(tasks)}.")
-        entries = [entry for entry in entries if entry["Metadata"]["Task"] == wanted[0]]
+        entries = tuple(entry for entry in entries if entry["Metadata"]["Task"] == wanted[0])
     names = {entry["Name"] for entry in entries}
     if pattern is not None:
         names = {name for name in names if _fits(name, pattern)}
@@ -91,6 +92,8 @@ def get_model(
     if weights is None:
         # What the config would begin a training with is of another task.
         cfg.load_from = None
+    # As mmdet's init_detector and mmseg's init_model do, for functions that take their models.
+    init_default_scope(_scope(cfg))
     return build_model(cfg, device)
 
 
@@ -100,8 +103,7 @@ def build_model(cfg: Any, device: str | torch_device | None = None) -> nn.Module
 
     if not cfg.get("model"):
         raise UsageError(f"{cfg.filename} has no model: choose a config of list_models().")
-    scope = cfg.get("default_scope") or "mmdet"
-    with DefaultScope.overwrite_default_scope(scope), input_errors(), argument_errors(cfg):
+    with DefaultScope.overwrite_default_scope(_scope(cfg)), input_errors(), argument_errors(cfg):
         model = MODELS.build(cfg.model)
     device = get_device() if device is None else device
     try:
@@ -119,6 +121,10 @@ def build_model(cfg: Any, device: str | torch_device | None = None) -> nn.Module
     return model
 
 
+def _scope(cfg: Any) -> str:
+    return cfg.get("default_scope") or "mmdet"
+
+
 def _meta_of_data(cfg: Any) -> dict[str, Any]:
     """What config and class of the test set say of the classes, without opening it."""
     from mmengine.registry import DATASETS
@@ -128,7 +134,7 @@ def _meta_of_data(cfg: Any) -> dict[str, Any]:
         dataset = dataset["dataset"]
     meta: dict[str, Any] = {}
     if isinstance(dataset.get("type"), str):
-        with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
+        with DefaultScope.overwrite_default_scope(_scope(cfg)):
             kind = DATASETS.get(dataset["type"])
         meta = {key.lower(): value for key, value in getattr(kind, "METAINFO", {}).items()}
     own = dataset.get("metainfo") or {}
@@ -138,16 +144,19 @@ def _meta_of_data(cfg: Any) -> dict[str, Any]:
     return {**meta, **own}
 
 
-def _entries() -> Iterator[dict[str, Any]]:
+@cache
+def _entries() -> tuple[dict[str, Any], ...]:
     """The models of all metafiles that the index names."""
     for folder in config_folders():
         index = folder.parent / _INDEX
         if index.is_file():
-            for name in yaml.safe_load(index.read_text(encoding="utf-8"))["Import"]:
-                text = (index.parent / name).read_text(encoding="utf-8")
-                yield from yaml.safe_load(text)["Models"]
-            return
+            files = [index.parent / name for name in _read(index)["Import"]]
+            return tuple(entry for file in files for entry in _read(file)["Models"])
     raise UsageError(f"{_INDEX} not found beside the configs: install attnseg again.")
+
+
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _fits(name: str, patterns: Patterns) -> bool:
@@ -161,6 +170,6 @@ def is_refinement(cfg: Any) -> bool:
 
     kind = (cfg.get("model") or {}).get("type")
     if isinstance(kind, str):
-        with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
+        with DefaultScope.overwrite_default_scope(_scope(cfg)):
             kind = MODELS.get(kind)
     return isinstance(kind, type) and issubclass(kind, MaskRefinementModel)

@@ -147,7 +147,7 @@ class ResultWriter:
             raise _not_written(self.out_dir, error) from error
 
     def write_all(self, items: Sequence[Item], results: Iterable[Segmentation]) -> SegmentReport:
-        """Write results as they come; none is kept.
+        """Write results as they come; memory holds no more than two.
 
         Raises:
             UsageError: A file cannot be written.

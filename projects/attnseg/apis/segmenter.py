@@ -68,7 +68,7 @@ def segment(
 
     Files are read as ``tools/test.py`` reads them: PNG, JPEG, TIFF and others, of any depth and
     number of channels that the config's test set takes. One image after the other goes through the
-    model, and memory holds one result.
+    model, and memory holds no more than two results.
 
     Args:
         images: Path of an image or a folder, array (H, W) or (H, W, C) with colour in BGR, or a
