@@ -26,6 +26,19 @@ def test_import_compat_loads_nothing_heavy() -> None:
     assert not HEAVY & _imported_by("import attnseg.compat")
 
 
+def test_import_apis_loads_nothing_heavy() -> None:
+    assert not HEAVY & _imported_by("import attnseg.apis; dir(attnseg.apis)")
+
+
+def test_functions_of_apis_stay_functions() -> None:
+    from attnseg import apis
+
+    assert {"get_model", "list_models", "segment"} <= set(dir(apis))
+    for _ in range(2):
+        assert all(callable(getattr(apis, name)) for name in apis.__all__)
+    assert not hasattr(apis, "segments")
+
+
 def test_version_is_a_release_number() -> None:
     import attnseg
 
