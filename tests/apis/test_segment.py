@@ -21,6 +21,7 @@ from attnseg.apis.refine_predictions import read_results
 from attnseg.apis.segment_files import ResultWriter, name_images
 from attnseg.apis.segmentation import ClassList, Segmentation
 from attnseg.apis.segmenter import Segmenter
+from attnseg.coco_files import read_coco_json
 from attnseg.compat import rgb2id
 from attnseg.datasets.demo import CLASSES
 from tests.apis.segment_rooms import PARTS, room_config, write_config, write_images, write_room
@@ -161,6 +162,10 @@ def test_a_folder_with_bad_files(
     assert found == {"a.png.png", "a.tif.png", "A b.png"}
     index = json.loads((tmp_path / "out/images.json").read_text())
     assert set(index["failed"]) == {"text.png", "empty.jpg", "five.tif"}
+    # With the results, this is what tools/refine_predictions.py takes as --ann-file.
+    listed = read_coco_json(str(tmp_path / "out/images.json"), "instances")
+    assert [image["id"] for image in listed["images"]] == [1, 2, 3]
+    assert [category["name"] for category in listed["categories"]] == list(CLASSES)
     assert run() == 2
     assert "has files: give another, or --overwrite" in capsys.readouterr().err
     assert run("--overwrite", "--recursive") == 1

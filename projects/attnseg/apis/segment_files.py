@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,7 +118,7 @@ class ResultWriter:
         instances/<stem>.json  COCO results of the image: mask, box, score, category
         overlay/<stem>.png     the picture
         images.json            names, sizes and ids of the images, the classes, and what failed
-        coco_results.json      all of ``instances``, as COCO's tools and tools/submit.py read it
+        coco_results.json      all of ``instances``, as COCO's tools read it
 
     Category ids are those of the labels plus 1, image ids count from 1. Each file is complete or
     absent; the last two are written at the end.
@@ -142,7 +143,8 @@ class ResultWriter:
                     "(overwrite=True) to replace those of the same names."
                 )
             # Found out before the first image is segmented, which may take long.
-            write_json(self.out_dir / IMAGES, {"images": []})
+            with TemporaryFile(dir=self.out_dir):
+                pass
         except OSError as error:
             raise _not_written(self.out_dir, error) from error
 
