@@ -124,24 +124,24 @@ def classes_of(model: nn.Module) -> ClassList:
     """Names from ``model.dataset_meta``, or numbers where it has none for the model's classes."""
     meta: Mapping[str, Any] = getattr(model, "dataset_meta", None) or {}
     names = meta.get("classes")
-    count = _first_number(model, "num_classes")
-    if isinstance(names, str) or names is None or (count is not None and len(names) != count):
-        names, meta = [f"class {label}" for label in range(count or 0)], {}
+    counts = _numbers(model, "num_classes")
+    if isinstance(names, str) or names is None or (counts and len(names) not in counts):
+        names, meta = [f"class {label}" for label in range(next(iter(counts), 0))], {}
     if "thing_classes" in meta:
         return ClassList(tuple(names), tuple(thing_flags(names, meta)))
-    things = _first_number(model, "num_things", "num_things_classes")
-    last = len(names) if things is None else things
-    return ClassList(tuple(names), tuple(label < last for label in range(len(names))))
+    things = next(iter(_numbers(model, "num_things", "num_things_classes")), len(names))
+    return ClassList(tuple(names), tuple(label < things for label in range(len(names))))
 
 
-def _first_number(model: nn.Module, *attributes: str) -> int | None:
-    """The attribute of the first module that has it; boxes are proposed without classes."""
-    for name, module in model.named_modules():
-        for attribute in attributes:
-            value = getattr(module, attribute, None)
-            if isinstance(value, int) and value > 0 and not name.endswith("rpn_head"):
-                return value
-    return None
+def _numbers(model: nn.Module, *attributes: str) -> list[int]:
+    """What the modules have for attributes; boxes are proposed without classes."""
+    values = (
+        getattr(module, attribute, None)
+        for name, module in model.named_modules()
+        if not name.endswith("rpn_head")
+        for attribute in attributes
+    )
+    return [value for value in values if isinstance(value, int) and value > 0]
 
 
 def to_segmentation(
