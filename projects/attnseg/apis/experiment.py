@@ -11,6 +11,7 @@ import attnseg
 from attnseg.apis.arguments import argument_errors, check_classes
 from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command, training_errors
 from attnseg.apis.config_typos import warn_of_typos
+from attnseg.apis.data_workers import lost_workers
 from attnseg.apis.operators import require_operators
 from attnseg.apis.options import check_options, data_roots, replace_data_root
 from attnseg.apis.resume import AUTO, choose_checkpoint, hold_folder
@@ -229,7 +230,7 @@ def _train(runner: Any) -> None:
             runner.register_hook(hook())
     if cfg.get("resume"):
         runner.register_hook(ScheduleHook())
-    with training_errors():
+    with training_errors(), lost_workers(runner):
         runner.train()
 
 
@@ -252,7 +253,7 @@ def run_test(cfg: Any) -> dict[str, float]:
     with input_errors(TypeError), argument_errors(cfg):
         _build_loops(runner, "test_loop")
     # What goes wrong from here on is nearly always an image or an annotation.
-    with input_errors(KeyError):
+    with input_errors(KeyError), lost_workers(runner):
         return runner.test()
 
 

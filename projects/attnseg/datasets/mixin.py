@@ -4,6 +4,8 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from os import path as osp
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from mmengine.fileio import list_dir_or_file
@@ -28,11 +30,18 @@ def _objects(info: dict[str, Any]) -> Any:
     return info.get("instances") or info.get("segments_info") or ()
 
 
+def _is_own(error: Exception) -> bool:
+    """Whether one of our own data sets or transforms raised it: it says what is wrong."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return Path(__file__).parent in Path(frame.f_code.co_filename).parents
+
+
 class CheckedDataset:
     """Mixin in front of a mmengine ``BaseDataset``.
 
-    Keeps a seeded part of the images, refuses to be empty, and notes the number of classes in
-    every sample, so that :class:`~attnseg.datasets.transforms.check.CheckSample` knows it.
+    Keeps a seeded part of the images, refuses to be empty, notes the number of classes in every
+    sample, so that :class:`~attnseg.datasets.transforms.check.CheckSample` knows it, and names the
+    image in whose reading something fails.
     """
 
     fraction: float
@@ -65,6 +74,21 @@ class CheckedDataset:
         if self.fraction == 1:
             return kept
         return [kept[i] for i in select_fraction(len(kept), self.fraction, self.fraction_seed)]
+
+    def prepare_data(self, idx: int) -> Any:
+        """Read one sample, as the base class does.
+
+        Raises:
+            RuntimeError: In place of an error of a transform that says not for which image; a
+                data worker hands over nothing but the text.
+        """
+        try:
+            return super().prepare_data(idx)
+        except Exception as error:
+            image = str(self.get_data_info(idx).get("img_path", ""))
+            if not image or osp.basename(image) in str(error) or _is_own(error):
+                raise
+            raise RuntimeError(f"image '{image}': {type(error).__name__}: {error}") from error
 
     def _explain_empty(self, found: list[dict[str, Any]]) -> str:
         where = self.ann_file or self.data_prefix.get("img_path", "")
