@@ -52,10 +52,11 @@ demo: $(VENV)/.installed ## train on generated images (or DATA=folder) and show 
 test: $(VENV)/.installed-tests ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-lint: $(VENV)/.installed-tests ## check style and who imports whom
+lint: $(VENV)/.installed-tests ## check style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 bench: $(VENV)/.installed-tests ## run each script in benchmarks/
 	@set -e; for script in $$(grep -l '^if __name__' benchmarks/*.py); do \

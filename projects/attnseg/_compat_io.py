@@ -37,6 +37,9 @@ def safe_torch_load(
     its seal first.
 
     Args:
+        file: Path, or file open for reading.
+        map_location: As of ``torch.load``.
+        weights_only: Taken, and not looked at.
         mmap: Leave tensors in the file until they are used; then the seal is not looked at.
 
     Raises:

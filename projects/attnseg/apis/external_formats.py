@@ -264,7 +264,11 @@ class YoloPolygons(_Folder):
     suffixes = (".txt",)
 
     def read(self, image: ImageInfo) -> Prediction:
-        """The polygons of an image; without a confidence, the score is 1."""
+        """The polygons of an image; without a confidence, the score is 1.
+
+        Raises:
+            InputError: A line is no polygon; names it.
+        """
         file, found = self._files[image.stem], Prediction(labels=[])
         height, width = image.size
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
@@ -296,7 +300,11 @@ class SamMasks(_Folder):
     suffixes = (".json",)
 
     def read(self, image: ImageInfo) -> Prediction:
-        """The masks of an image, with ``predicted_iou`` for the score."""
+        """The masks of an image, with ``predicted_iou`` for the score.
+
+        Raises:
+            InputError: The file, or a mask in it, is not of this form; names it.
+        """
         file, label, found = self._files[image.stem], self._classes.only(), Prediction(labels=[])
         try:
             content = json.loads(file.read_text("utf-8"))
@@ -337,7 +345,11 @@ class SavedFolder:
         return True
 
     def read(self, image: ImageInfo) -> Prediction:
-        """The prediction of an image."""
+        """The prediction of an image.
+
+        Raises:
+            InputError: It has another size than the image.
+        """
         saved, found = self._saved.find(id=image.id, path=image.path), Prediction()
         if saved.size != image.size:
             raise InputError(_size_text(f"prediction of '{image.path}'", saved.size, image.size))

@@ -56,7 +56,7 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
     _accumulate(cfg, scale["accumulate"])
     _precision(cfg, scale, "--amp" if amp else f"scale.precision={scale['precision']}")
     if scale["strategy"] == "fsdp":
-        _shard(cfg, scale)
+        _shard(cfg)
     if scale["lr_rule"] is not None:
         _scale_rate(cfg, scale)
         # Ours takes its place: mmengine's forgets accumulated steps.
@@ -172,7 +172,7 @@ def _plain_wrapper(cfg: Any, flag: str) -> None:
         )
 
 
-def _shard(cfg: Any, scale: Mapping[str, Any]) -> None:
+def _shard(cfg: Any) -> None:
     flag = "scale.strategy=fsdp"
     _plain_wrapper(cfg, flag)
     hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]

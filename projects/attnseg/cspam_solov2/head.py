@@ -146,6 +146,9 @@ class AdaptiveSOLOv2Head(SOLOV2Head):
         Returns:
             Kernels (B, E, g, g) and class logits (B, K, g, g) of each level with its grid g, and
             mask features (B, E, h, w).
+
+        Raises:
+            InputError: There are fewer maps than levels.
         """
         if len(x) < self.num_levels:
             raise InputError(

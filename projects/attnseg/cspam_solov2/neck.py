@@ -75,6 +75,9 @@ class TWFPN(FPN):
         Sizes are those of the inputs, also where these do not halve exactly; extra levels are
         halved, rounding up. With ``with_top`` one more map stands at the end, of the size of the
         last input that is used.
+
+        Raises:
+            InputError: The number of maps or their channels are not those of ``in_channels``.
         """
         if len(inputs) != self.num_ins:
             raise InputError(

@@ -26,9 +26,14 @@ ImageKey = tuple[int, int | str, str]
 
 
 class ImageEntry(NamedTuple):
-    """The statistics of one image: all that a metric keeps of it."""
+    """The statistics of one image: all that a metric keeps of it.
 
-    key: ImageKey
+    Attributes:
+        key: An `ImageKey`; of objects that count alone, it and the key of the object.
+        stats: The metric's own.
+    """
+
+    key: Any
     stats: Any
 
 
@@ -108,7 +113,8 @@ class CollectingMetric(BaseMetric):
         shards = collect_results(
             [self.results], get_world_size(), self.collect_device, self.collect_dir
         )
-        metrics: list[dict[str, float] | None] = [None]
+        # One entry, which the first process replaces.
+        metrics: list[dict[str, float]] = [{}]
         if is_main_process():
             entries = merge_entries(entry for shard in shards for entry in shard)
             if len(entries) != size:

@@ -129,8 +129,10 @@ def _pair(table_a: PerImageTable, table_b: PerImageTable) -> list[int]:
                 f"the runs differ in their {what}: {a} and {b}; compare like with like."
             )
     for what in ("is_thing", "group"):
-        a, b = table_a.arrays.get(what), table_b.arrays.get(what)
-        if not np.array_equal(a, b):
+        of_a, of_b = table_a.arrays.get(what), table_b.arrays.get(what)
+        if of_a is None and of_b is None:
+            continue
+        if of_a is None or of_b is None or not np.array_equal(of_a, of_b):
             raise ValueError("the runs differ in which classes are things; they cannot be paired.")
     names_a, names_b = image_names(table_a), image_names(table_b)
     only_a, only_b = sorted(set(names_a) - set(names_b)), sorted(set(names_b) - set(names_a))

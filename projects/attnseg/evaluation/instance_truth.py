@@ -65,7 +65,7 @@ class InstanceTruth:
             KeyError: If the json has no such image.
             ValueError: If the json's image of this id has another file name, or a mask is broken.
         """
-        img_id = sample.get("img_id")
+        img_id: Any = sample.get("img_id")
         image = self._images.get(img_id)
         if image is None:
             raise KeyError(

@@ -1,6 +1,6 @@
 """Instances <-> one label map: which mask lies on top where they overlap."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from attnseg.rle import check_counts, mask_area
 
 
 def painting_order(
-    scores: np.ndarray, labels: np.ndarray, things: Sequence[int], min_score: float
+    scores: np.ndarray, labels: np.ndarray, things: Iterable[int], min_score: float
 ) -> np.ndarray:
     """Positions of the instances that are cells, from the lowest, which is painted first.
 
@@ -26,7 +26,7 @@ def painting_order(
     order = np.argsort(-scores, kind="stable")[::-1]
     # In the type of the models' scores: 0.7 is not below 0.7, however a score was stored.
     sure = scores[order].astype(np.float32) >= np.float32(min_score)
-    return order[sure & np.isin(labels[order], things)]
+    return order[sure & np.isin(labels[order], list(things))]
 
 
 def paint_rles(
@@ -115,7 +115,7 @@ def paint_objects(
     def paint(chosen: Sequence[int]) -> np.ndarray:
         return paint_rles([rles[i] for i in chosen], size, [names[i] for i in chosen])
 
-    canvas = np.concatenate([[0], order + 1]).astype(np.int32)[paint(order)]
+    canvas = np.concatenate([[0], order + 1]).astype(np.int32)[paint(order.tolist())]
     return canvas, (paint(crowds) > 0) & (canvas == 0)
 
 

@@ -72,6 +72,7 @@ class PanopticTruth:
             ValueError: If the json's image of this id has another file name (its suffix aside), or
                 if the PNG cannot be read, has another size, or has segments that the json does
                 not list.
+            RuntimeError: If `set_classes` was not called.
         """
         if self._labels is None:
             raise RuntimeError("set_classes() must be called first.")

@@ -226,7 +226,7 @@ def _image_size(
     shape = sample.get("ori_shape")
     if shape is None:
         found = [values.shape for values in maps.values() if values is not None]
-        shape = found[0] if found else getattr(masks, "shape", ())[-2:]
+        shape = found[0] if found else tuple(getattr(masks, "shape", ()))[-2:]
     if len(shape) < 2:
         raise KeyError(
             f"{describe_image(sample)} has no 'ori_shape': add it to the 'meta_keys' of the "

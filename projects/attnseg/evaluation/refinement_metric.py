@@ -108,7 +108,9 @@ class RefinementMetric(PerImageMetric):
 
     def statistics(self, entries: Sequence[ImageEntry]) -> dict[str, np.ndarray]:
         """Sum over the objects of each image: see `attnseg.evaluation.scores.refinement`."""
-        arrays = {"objects": np.array([len(entry.stats) for entry in entries], dtype=np.int64)}
+        arrays: dict[str, np.ndarray] = {
+            "objects": np.array([len(entry.stats) for entry in entries], dtype=np.int64)
+        }
         for name in _ObjectScores._fields:
             sums = np.zeros((len(entries), len(NAMES)))
             defined = np.zeros((len(entries), len(NAMES)), dtype=np.int64)

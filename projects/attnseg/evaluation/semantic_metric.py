@@ -89,10 +89,10 @@ class SemanticMetric(PerImageMetric):
             pred, label = self.maps.read(sample)
             stats = area_statistics(pred, label, self.maps.num_classes, self.maps.ignore_index)
             if self.output_dir is not None:
-                self._write(sample, pred)
+                self._write(self.output_dir, sample, pred)
             self.results.append(ImageEntry(image_key(sample), stats))
 
-    def _write(self, sample: Mapping[str, Any], pred: np.ndarray) -> None:
+    def _write(self, folder: Path, sample: Mapping[str, Any], pred: np.ndarray) -> None:
         """Write the map of a sample, named after its image."""
         key = image_key(sample)
         name = _file_name(key)
@@ -101,7 +101,7 @@ class SemanticMetric(PerImageMetric):
         num_classes = self.maps.num_classes
         highest = int(np.iinfo(class_png_type(num_classes, self.label_offset)).max)
         write_class_png(
-            self.output_dir / name,
+            folder / name,
             pred,
             num_classes,
             self.label_offset,

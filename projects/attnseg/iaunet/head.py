@@ -151,6 +151,9 @@ class IAUNetHead(BaseModule):
 
         Returns:
             Predictions, coarsest level first; the last is the result.
+
+        Raises:
+            InputError: The maps do not have the channels of ``in_channels``.
         """
         found = tuple(skip.shape[1] for skip in feats)
         if found != self.in_channels:

@@ -38,7 +38,7 @@ def restore(
         mask_thr: probability above which a pixel belongs to a mask.
 
     Returns:
-        (n, \\*ori_shape) bool, on the device of the logits.
+        (n, H, W) of ``ori_shape``, bool, on the device of the logits.
 
     Raises:
         ValueError: if ``img_shape`` is larger than ``padded_size``.

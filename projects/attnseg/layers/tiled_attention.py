@@ -7,10 +7,11 @@ tile again from the rows' normalisers.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from attnseg.layers.precision import without_autocast
 
@@ -48,7 +49,7 @@ class _TiledAttention(torch.autograd.Function):
     """On pairs of batch and head: q (P, N, d), k (P, M, d), v (P, M, c)."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         out = q.new_empty(*q.shape[:2], v.shape[-1])
         normaliser = q.new_empty(*q.shape[:2], 1)
         for rows, (tile,) in _tiles(q, k, 1):
@@ -63,7 +64,7 @@ class _TiledAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, normaliser = ctx.saved_tensors
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for rows, (weights, of_logits) in _tiles(q, k, 2):

@@ -180,7 +180,7 @@ def _chosen(
 def _kinds(
     rows: Sequence[CellRow], columns: list[Column], prefixes: set[str | None], count: int
 ) -> list[Table]:
-    tables = []
+    tables: list[Table] = []
     for kind in range(count):
         mine = [row for row, number in rows if number == kind or (number is None and not kind)]
         record = next(run.record for row in mine for run in row.runs)

@@ -159,7 +159,11 @@ def comparison_text(comparison: Comparison) -> str:
         ]
     else:
         rows = [["", "A", "B", "A - B", "interval", "P(A > B)"]]
-        rows += [_paired_line(line) for line in comparison.lines]
+        rows += [
+            _paired_line(line.column, line.difference)
+            for line in comparison.lines
+            if line.difference is not None
+        ]
         level = _percent(comparison.level)
         foot = [f"Paired bootstrap over {comparison.images} images, {level} intervals."]
     if any(line.column.percent for line in comparison.lines):
@@ -215,7 +219,7 @@ def _paired(
             f"the per-image statistics of the runs are of different metrics: {', '.join(tables_a)} "
             f"and {', '.join(tables_b)}."
         )
-    prefixes = [tables_a[name].prefix for name in common]
+    prefixes: list[str | None] = [tables_a[name].prefix for name in common]
     prefixes += [None] * ("" in prefixes)
     differs = describe_differences(comparison_key(a, prefixes), comparison_key(b, prefixes))
     if differs:
@@ -223,7 +227,8 @@ def _paired(
             f"the runs were measured differently (A and B): {'; '.join(differs)}. Compare them "
             "without --paired."
         )
-    found, images = {}, 0
+    found: dict[str, PairedDifference] = {}
+    images = 0
     for name in common:
         table = tables_a[name]
         try:
@@ -260,8 +265,7 @@ def _unpaired_line(line: Line) -> list[str]:
     return cells
 
 
-def _paired_line(line: Line) -> list[str]:
-    column, found = line.column, line.difference
+def _paired_line(column: Column, found: PairedDifference) -> list[str]:
     cells = [column.key, column.show(found.a), column.show(found.b)]
     cells += [column.show(found.delta), _bounds(column, found)]
     return [*cells, "n/a" if math.isnan(found.probability) else f"{found.probability:.3f}"]

@@ -34,7 +34,7 @@ def table_csv(tables: Sequence[Table]) -> str:
     lines: list[list[Any]] = []
     for number, table in enumerate(tables, 1):
         for row in table.rows:
-            line = [number, row.rank, row.name, len(row.runs), row.expected]
+            line: list[Any] = [number, row.rank, row.name, len(row.runs), row.expected]
             line += [_words(row.seeds), _words(row.missing)]
             for key in metrics:
                 found = row.summary(key)

@@ -63,7 +63,8 @@ def check(runs: Sequence[Run], expected: Mapping[str, Any]) -> tuple[list[str], 
     Returns:
         Failures, and what was passed or has no expectation.
     """
-    failures, passed = [], []
+    failures: list[str] = []
+    passed: list[str] = []
     for name, entry in expected.items():
         named = [run for run in runs if run.name == name]
         chosen, reasons = _choose(name, named, entry)
@@ -169,7 +170,8 @@ def _choose(
     """The run of each expected seed, and why there is none, or not one."""
     if not runs:
         return [], [f"{name}: no record of this run was found"]
-    chosen, reasons = [], []
+    chosen: list[Run] = []
+    reasons: list[str] = []
     for seed in entry["seeds"]:
         label = _label(name, [seed])
         of_seed = sorted((run for run in runs if run.seed == seed), key=lambda run: run.record.time)

@@ -265,7 +265,9 @@ def _common_seeds(groups: Iterable[Sequence[Run]]) -> set[int]:
     """
     times = Counter(run.seed for group in groups for run in group)
     several = {run.seed for group in groups if len(group) > 1 for run in group}
-    return {seed for seed, count in times.items() if count > 1 or seed in several} - {None}
+    return {
+        seed for seed, count in times.items() if seed is not None and (count > 1 or seed in several)
+    }
 
 
 def _mark_namesakes(rows: Sequence[Row]) -> None:

@@ -136,7 +136,7 @@ def run_images(record: Record, column: Column, count: int, album: Album) -> dict
         notes.append("The page's limit for pictures is reached: give a larger --image-mib.")
     if cards and not any(card.get("truth") for card in cards):
         notes.append("No annotations that are surely those of the run were found: no truth.")
-    legend = [
+    legend: list[list[str | None]] = [
         [name, f"#{bytes(colours[name]).hex()}"]
         for label, name in enumerate(classes)
         if label in flat
@@ -193,22 +193,22 @@ def _segments(saved: SavedPredictions, image: SavedImage) -> Segments:
     if "panoptic" in image.parts:
         values = saved.panoptic(image)
         found, index = np.unique(values, return_inverse=True)
-        labels = [int(value) % OFFSET for value in found]
-        index = index.reshape(values.shape).astype(np.int32)
-        index[(values % OFFSET) >= count] = -1
-        things = [label < count and saved.things[label] for label in labels]
-        return Segments(index, labels, things)
+        classes = [int(value) % OFFSET for value in found]
+        segments: NDArray[np.int32] = index.reshape(values.shape).astype(np.int32)
+        segments[(values % OFFSET) >= count] = -1
+        things = [label < count and saved.things[label] for label in classes]
+        return Segments(segments, classes, things)
     if "semantic" in image.parts:
         return from_labels(saved.semantic(image), count)
     instances = saved.instances(image)
-    index = np.full(image.size, -1, dtype=np.int32)
+    shown: NDArray[np.int32] = np.full(image.size, -1, dtype=np.int32)
     labels: list[int] = []
     # The most certain ones are drawn last, over the others.
     for position in np.argsort(instances.scores, kind="stable"):
         if instances.scores[position] >= _MIN_SCORE:
-            index[instances.mask(int(position))] = len(labels)
+            shown[instances.mask(int(position))] = len(labels)
             labels.append(int(instances.labels[position]))
-    return Segments(index, labels, [True] * len(labels))
+    return Segments(shown, labels, [True] * len(labels))
 
 
 def _truth(record: Record, table: PerImageTable, album: Album) -> Truth:

@@ -104,7 +104,7 @@ def _render(title: str, content: dict[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("attnseg.leaderboard").joinpath("assets", name).read_text(encoding="utf-8")
+    return (files("attnseg.leaderboard") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

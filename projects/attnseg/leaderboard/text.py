@@ -125,8 +125,8 @@ def _grid(table: Table) -> Grid:
         for column, top in zip(table.columns, best, strict=True):
             found = row.summary(column.key)
             text = value_text(column, found, row)
-            tied = column is table.primary and row.difference is not None
-            if tied and not row.difference.distinguishable:
+            difference = row.difference if column is table.primary else None
+            if difference is not None and not difference.distinguishable:
                 text += f" {MARK}"
             cells.append(Cell(text, found.value == top))
         for _, key, factor, places in costs:

@@ -6,9 +6,10 @@ have the hash of the record.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ _IMAGES = ("images", "image", "img_dir", "imgs", "leftImg8bit", "JPEGImages")
 _LABELS = ("annotations", "ann_dir", "labels", "masks", "gtFine", "SegmentationClass")
 
 
-class Segments(NamedTuple):
+@dataclass(frozen=True)
+class Segments:
     """What is at each pixel of an image.
 
     Attributes:
@@ -126,7 +128,8 @@ class Truth:
             return None
         ids = read_segment_ids(str(png))
         index = np.full(ids.shape, -1, dtype=np.int32)
-        labels, things = [], []
+        labels: list[int] = []
+        things: list[bool] = []
         for segment in annotation["segments_info"]:
             index[ids == segment["id"]] = len(labels)
             labels.append(self._labels[segment["category_id"]])
@@ -136,7 +139,7 @@ class Truth:
     def _instances(self, entry: dict[str, Any]) -> Segments:
         size = (entry["height"], entry["width"])
         index = np.full(size, -1, dtype=np.int32)
-        labels = []
+        labels: list[int] = []
         # Large objects first, so that small ones in front of them stay visible.
         for item in sorted(entry["annotations"], key=lambda item: -item["area"]):
             if "segmentation" in item:

@@ -305,5 +305,5 @@ class AdaptiveMinimumLoss(nn.Module):
         focal = focal_terms(rows, negative, self.gamma, self.alpha).sum(1)
         focal = focal - focal_terms(mine, negative, self.gamma, self.alpha)
         focal = focal + focal_terms(mine, ~negative, self.gamma, self.alpha)
-        parts = self.class_weight * focal, self.mask_weight * terms
-        return sum(part.sigmoid() for part in parts) if self.sigmoid else sum(parts)
+        of_class, of_mask = self.class_weight * focal, self.mask_weight * terms
+        return of_class.sigmoid() + of_mask.sigmoid() if self.sigmoid else of_class + of_mask

@@ -89,11 +89,11 @@ def distance_boundary(
             diagonal = torch.linalg.vector_norm(torch.stack(sides), dim=0)[..., None]
             return valid_mean(p * (distance / diagonal.clamp(min=1)).clamp(-1, 1), keep)
         distance = torch.where(distance.isinf(), distance.sign(), distance)
-        per_image = sum(
+        outside, inside = (
             (p * side).flatten(1).sum(1) / side.abs().flatten(1).sum(1).clamp(min=1e-6)
             for side in (distance.clamp(min=0), distance.clamp(max=0))
         )
-        return per_image.sum() / keep.flatten(1).amax(1).sum().clamp(min=1)
+        return (outside + inside).sum() / keep.flatten(1).amax(1).sum().clamp(min=1)
 
 
 @MODELS.register_module()

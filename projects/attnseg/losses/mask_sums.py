@@ -89,9 +89,11 @@ def _chunks(kernels: Tensor, features: Tensor, targets: Tensor) -> Iterator[tupl
     budget = _CHUNK.get(kernels.device.type, _CHUNK_ELSEWHERE)
     size = max(budget // max(len(kernels), objects, features.shape[0]), _LEAST)
     flat, targets = features.flatten(1), targets.flatten(1)
-    like = {"device": kernels.device, "dtype": kernels.dtype}
-    x = ((torch.arange(width, **like) + 0.5) / width).repeat(height)
-    y = ((torch.arange(height, **like) + 0.5) / height).repeat_interleave(width)
+    columns, rows = (
+        torch.arange(side, device=kernels.device, dtype=kernels.dtype) for side in (width, height)
+    )
+    x = ((columns + 0.5) / width).repeat(height)
+    y = ((rows + 0.5) / height).repeat_interleave(width)
     for start in range(0, count, size):
         part = slice(start, min(start + size, count))
         weights = kernels.new_empty(objects + 3, part.stop - start)

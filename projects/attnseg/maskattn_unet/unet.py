@@ -124,7 +124,11 @@ class MaskAttnUNet(BaseModule):
         self.out_channels = tuple(maps[i] for i in self.out_indices)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Image (B, C, H, W) to the chosen maps, each (B, C_i, H/2^i, W/2^i) rounded down."""
+        """Image (B, C, H, W) to the chosen maps, each (B, C_i, H/2^i, W/2^i) rounded down.
+
+        Raises:
+            ValueError: A side is shorter than 32 pixels.
+        """
         if min(x.shape[-2:]) < 32:
             raise ValueError(
                 f"MaskAttnUNet needs at least 32x32 pixels, got {tuple(x.shape[-2:])}; "

@@ -29,7 +29,11 @@ class ChannelsHook(Hook):
         self._checked = False
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Check the first batch."""
+        """Check the first batch.
+
+        Raises:
+            InputError: Its images have other channels than the mean of the preprocessor.
+        """
         if self._checked:
             return
         self._checked = True

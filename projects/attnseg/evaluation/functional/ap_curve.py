@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-RECALL_LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 101)
+RECALL_LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 101, dtype=np.float64)
 _CHUNK_BYTES = 2**22
 
 Ints = NDArray[np.integer]
+Counts = NDArray[np.signedinteger]
 Floats = NDArray[np.float64]
 
 
@@ -45,7 +46,14 @@ class ClassDetections(NamedTuple):
 
     def take(self, index: Ints) -> "ClassDetections":
         """Select and reorder entries."""
-        return ClassDetections(*(field[..., index] for field in self))
+        return ClassDetections(
+            self.image[index],
+            self.score[index],
+            self.rank[index],
+            self.hit[..., index],
+            self.ignored[..., index],
+            self.copy[index],
+        )
 
 
 def sort_detections(
@@ -116,7 +124,7 @@ def mean_precision(detections: ClassDetections, weights: Ints, objects: Ints) ->
     areas, thresholds, count = detections.hit.shape
     result = np.zeros((len(weights), areas, thresholds))
     highest = int(weights.max(initial=0)) * count
-    dtype = np.int32 if highest < 2**31 else np.int64
+    dtype: type[np.signedinteger] = np.int32 if highest < 2**31 else np.int64
     width = max(count, int(objects.max(initial=0)), len(RECALL_LEVELS))
     rows = max(1, _CHUNK_BYTES // (4 * width))
     plans = [_plan(detections, area) for area in range(areas)]
@@ -165,7 +173,7 @@ def _plan(detections: ClassDetections, area: int) -> _Plan:
     return _Plan(np.flatnonzero(usual), thresholds)
 
 
-def _area_precision(plan: _Plan, weight: Ints, objects: Ints) -> Floats:
+def _area_precision(plan: _Plan, weight: Counts, objects: Ints) -> Floats:
     """Sums over the recall levels (R, T)."""
     result = np.zeros((len(weight), len(plan.thresholds)))
     if not any(len(t.hits) for t in plan.thresholds):
@@ -194,7 +202,7 @@ def _area_precision(plan: _Plan, weight: Ints, objects: Ints) -> Floats:
     return result
 
 
-def _running(weight: Ints, index: Ints) -> Ints:
+def _running(weight: Counts, index: Ints) -> Counts:
     """Cumulative weights (R, len(index) + 1) of some detections, from 0."""
     result = np.zeros((len(weight), len(index) + 1), dtype=weight.dtype)
     np.cumsum(weight.take(index, axis=1), axis=1, out=result[:, 1:])

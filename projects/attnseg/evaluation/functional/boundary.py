@@ -45,6 +45,9 @@ def boundary_region(mask: np.ndarray, width: int) -> np.ndarray:
     Args:
         mask: Boolean (H, W).
         width: d in pixels, at least 1.
+
+    Raises:
+        ValueError: If the width is less than 1.
     """
     if width < 1:
         raise ValueError(f"the boundary width must be at least 1 pixel, not {width}.")
@@ -147,8 +150,8 @@ def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _eroded(mask: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    outside = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
-    return cv2.erode(mask.astype(np.uint8), kernel, **outside).astype(bool)
+    pixels = mask.astype(np.uint8)
+    return cv2.erode(pixels, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, slice] | None:

@@ -65,12 +65,12 @@ def boundary_statistics(
         if not found:
             continue
         box = _around(found)
-        masks = [values[box] == c + 1 for values in maps]
-        areas[:, c] = boundary_areas(*masks, width)
+        first, second = (values[box] == c + 1 for values in maps)
+        areas[:, c] = boundary_areas(first, second, width)
         if len(found) == 1:
             distances[:, c] = diagonal
         else:
-            between = surface_distances(*masks)
+            between = surface_distances(first, second)
             distances[:, c] = hausdorff_of(between), hausdorff_of(between, 95), average_of(between)
     return BoundaryStatistics(*areas, *distances)
 
@@ -83,7 +83,8 @@ def _from_one(values: np.ndarray, num_classes: int, labelled: np.ndarray) -> np.
 
 
 def _around(boxes: list[Box]) -> Box:
-    return tuple(
+    rows, columns = (
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)
     )
+    return rows, columns

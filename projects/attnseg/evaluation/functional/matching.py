@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attnseg.evaluation.functional.average_precision import AREA_LIMIT
 
-IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10)
+IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, dtype=np.float64)
 """COCO's T thresholds; bit t of the match statistics belongs to entry t."""
 
 # An IoU of 1 that came out a little lower still passes a threshold of 1, as in COCO.

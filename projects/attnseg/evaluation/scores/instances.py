@@ -103,8 +103,14 @@ def _score_class(columns: _Columns, label: int, weights: Ints, limits: list[int]
     rows = columns.objects.get(label, nothing)
     objects = _weighted_counts(weights, arrays["gt_image"][rows], arrays["gt_count"][rows].T)
     rows = columns.detections.get(label, nothing)
-    keys = ("det_image", "det_score", "det_rank", "det_matched", "det_ignored")
-    detections = sort_detections(*(arrays[key][rows] for key in keys), THRESHOLDS)
+    detections = sort_detections(
+        arrays["det_image"][rows],
+        arrays["det_score"][rows],
+        arrays["det_rank"][rows],
+        arrays["det_matched"][rows],
+        arrays["det_ignored"][rows],
+        THRESHOLDS,
+    )
     most = weights.max(axis=0, initial=0)
     precision = mean_precision(split_copies(detections, most), weights, objects)
     precision[objects == 0] = np.nan

@@ -33,7 +33,7 @@ def refinement_scores(
         )
         for name in ("pred", "coarse")
     }
-    scores = {}
+    scores: dict[str, NDArray[np.float64]] = {}
     for names in (_MAIN, [name for name in NAMES if name not in _MAIN]):
         pred, coarse = (
             {name: means[part][:, NAMES.index(name)] for name in names}

@@ -83,7 +83,8 @@ def validate(archive: ZipReader, target: Target, stem: str, findings: Findings) 
             pixels = checked_image(archive, mask, ("L", "1"), first_size, findings)
             if pixels is None:
                 continue
-            first_size = first_size or pixels.shape
+            height, width = pixels.shape
+            first_size = first_size or (height, width)
             if len(np.unique(pixels[pixels != 0])) > 1:
                 findings.error("mask that is not binary", mask)
             if not pixels.any():

@@ -1,8 +1,10 @@
 """Class maps as grey PNG files, in 8 or 16 bits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attnseg._atomic import write_bytes
 from attnseg.evaluation.submission.png import png_bytes
@@ -55,7 +57,7 @@ def write_class_png(
     kind = class_png_type(num_classes, offset)
     is_class = (labels >= 0) & (labels < num_classes)
     # In the file's own type only where it is known to fit: int64 maps may hold anything.
-    values = np.where(is_class, labels, 0).astype(kind) + kind(offset)
+    values: NDArray[Any] = np.where(is_class, labels, 0).astype(kind) + np.array(offset, kind)
     if not is_class.all():
         if void is None:
             raise ValueError(

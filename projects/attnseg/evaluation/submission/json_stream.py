@@ -72,7 +72,8 @@ class _Reader:
     def next_character(self) -> str:
         """The next character that is no white space, without taking it; "" at the end."""
         while True:
-            self._position = _SPACE.match(self._text, self._position).end()
+            space = _SPACE.match(self._text, self._position)
+            self._position = space.end() if space else self._position
             if self._position < len(self._text):
                 return self._text[self._position]
             if not self._read(_CHUNK):
