@@ -27,9 +27,15 @@ ROOMS = {
 
 
 def room_config(
-    room: str, root: Path, work_dir: Path, iters: int = 2, launcher: str = "none", **options: Any
+    room: str,
+    root: Path,
+    work_dir: Path,
+    iters: int = 2,
+    launcher: str = "none",
+    validate: bool = False,
+    **options: Any,
 ) -> Config:
-    """A leaf of a room on the demo set, without validation; ``options`` have ``__`` for dots."""
+    """A leaf of a room on the demo set; ``options`` have ``__`` for dots."""
     resume = options.pop("resume", None)
     dotted = {key.replace("__", "."): value for key, value in options.items()}
     cfg = build_config(
@@ -57,7 +63,8 @@ def room_config(
             head.loss_cls.class_weight = [1.0] * 3 + [0.1]
         else:
             set_classes(cfg)
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if "Early" not in hook["type"]]
     return cfg
