@@ -13,13 +13,13 @@ from attnseg.compat import setup_env
 
 setup_env()
 
-from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
+from attnseg.apis.config_errors import OptionAction
 from attnseg.apis.dependency import analyze_dependency, modules_of_class, write_report
 from attnseg.apis.dependency_report import markdown_table
 from attnseg.apis.experiment import UsageError, build_config, input_errors, run_command
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the choice of channels")
     parser.add_argument("--out", default="work_dirs/dependency", help="folder of the report")
     parser.add_argument("--data", help="takes the place of the config's data_root")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     return parser.parse_args()
 
 

@@ -17,12 +17,12 @@ from attnseg.compat import setup_env
 
 setup_env()
 
-from mmengine.config import DictAction
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 
 from attnseg.apis.activation_figure import draw_explanation
 from attnseg.apis.activations import Explanation, explain_image, inference_pipeline
+from attnseg.apis.config_errors import OptionAction
 from attnseg.apis.experiment import UsageError, build_config, input_errors, run_command
 from attnseg.engine.checkpoint import load_weights
 from attnseg.iaunet import IAUNet
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         action="store_true",
         help="black in its place, where it is not to be shown",
     )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     return parser.parse_args()
 
 

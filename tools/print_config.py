@@ -17,13 +17,13 @@ COMMANDS = ("show", "diff")
 
 def parse_args(words: list[str]) -> dict[str, object]:
     """Read the command line; without the name of a command it is ``show``."""
-    from mmengine.config import DictAction
+    from attnseg.apis.config_errors import OptionAction
 
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command", metavar="show|diff")
     show = commands.add_parser("show", help="print a config (the default)")
     show.add_argument("config", help="file, name below configs/, or package::folder/name.py")
-    show.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    show.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     show.add_argument("--key", help="only this part, such as model.backbone")
     form = show.add_mutually_exclusive_group()
     form.add_argument("--plain", action="store_true", help="the merged config, without sources")

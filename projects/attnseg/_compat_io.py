@@ -3,12 +3,13 @@
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from attnseg import _atomic
-from attnseg._seal import damage, is_sealed, write_sealed
+from attnseg._seal import archive_damage, damage, is_sealed, write_sealed
 
 _FIX = (
     "attnseg never runs code out of a checkpoint. If you trust its author, save the weights anew "
@@ -34,13 +35,14 @@ def safe_torch_load(
 
     Same signature as mmengine's ``_safe_torch_load``, which silently falls back
     to full unpickling; ``weights_only=False`` is not honoured here. A sealed file is held against
-    its seal first.
+    its seal first, another archive against its checksums.
 
     Args:
         file: Path, or file open for reading.
         map_location: As of ``torch.load``.
         weights_only: Taken, and not looked at.
-        mmap: Leave tensors in the file until they are used; then the seal is not looked at.
+        mmap: Leave tensors in the file until they are used; then neither seal nor
+            checksums are looked at.
 
     Raises:
         RuntimeError: The file is damaged, or needs a class or function that is
@@ -48,8 +50,14 @@ def safe_torch_load(
     """
     import torch
 
-    sealed = isinstance(file, (str, os.PathLike)) and not mmap and is_sealed(file)
-    if sealed and (wrong := damage(file)):
+    wrong = None
+    if isinstance(file, (str, os.PathLike)) and not mmap:
+        sealed = is_sealed(file)
+        wrong = damage(file) if sealed else None
+        # torch itself compares no checksum: a flipped bit would be a wrong weight.
+        if wrong is None and zipfile.is_zipfile(file):
+            wrong = archive_damage(file, checksums=not sealed)
+    if wrong:
         raise RuntimeError(f"{file} {wrong}. Copy it again, or use the checkpoint before it.")
     try:
         with _allowed_globals():

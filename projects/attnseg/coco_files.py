@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -14,7 +15,9 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from attnseg.coco_objects import complete_object
+from attnseg.coco_values import wrong_value
 from attnseg.compat import rgb2id
+from attnseg.errors import InputError
 
 _IDENTITY = {
     "image": ("id", "height", "width"),
@@ -45,24 +48,29 @@ def read_coco_json(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: Naming the file, if it is not JSON, lacks a list, is of the other form, or an
-            entry lacks a key or names a category or image that the file does not list; naming
-            the entry and the key.
+        ValueError: Naming the file, if it is not JSON, lacks a list, is of the other form, an id
+            stands twice, or an entry lacks a key, has a value of another type, or names a
+            category or image that the file does not list; naming the entry and the key.
     """
     data = _read_lists(path, form, need, by_id)
     required = {
         what: frozenset((*keys, *(n.partition(".")[2] for n in need if n.startswith(f"{what}."))))
         for what, keys in _IDENTITY.items()
     }
-    for what, items in (("image", data["images"]), ("category", data["categories"])):
+    for what, key in (("image", "images"), ("category", "categories")):
+        items = data[key]
         _check_keys(path, what, items, required[what])
+        _check_twice(path, f"several {key} have", (item["id"] for item in items))
     _check_form(path, data, form)
     annotations = data["annotations"]
     if form == "panoptic":
         _check_keys(path, "annotation", annotations, required["annotation"])
+        _check_twice(path, "several annotations have image", (a["image_id"] for a in annotations))
         for ann in annotations:
             where = f"segment of image_id {ann['image_id']}, with id"
             _check_keys(path, where, ann["segments_info"], required["segment"])
+            own = f"image_id {ann['image_id']}: several segments have"
+            _check_twice(path, own, (part["id"] for part in ann["segments_info"]))
     else:
         _check_keys(path, "annotation", annotations, required["annotation"] | {"category_id"})
     _check_references(path, data, form)
@@ -78,7 +86,7 @@ def _read_lists(path: str, form: str, need: Collection[str], by_id: bool) -> dic
         raise FileNotFoundError(
             f"annotation file '{path}' does not exist; expected a COCO {form} json (ann_file)."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"annotation file '{path}' is not valid JSON: {error}.") from error
     content = data if isinstance(data, dict) else {}
     missing = [key for key in ("images", "categories") if not content.get(key)]
@@ -110,12 +118,28 @@ def _check_keys(path: str, what: str, items: Any, required: frozenset[str]) -> N
                 f"annotation file '{path}': {what} at position {position} is {item!r:.80}, "
                 "expected an object with the keys " + ", ".join(sorted(required)) + "."
             )
+        name = f"{what} {item.get('id', f'at position {position}')!s:.80}"
         if not required <= item.keys():
             lacking = ", ".join(f"'{key}'" for key in sorted(required - item.keys()))
             raise ValueError(
-                f"annotation file '{path}': {what} {item.get('id', f'at position {position}')} "
-                f"lacks {lacking}: add it, or remove the {what.split()[0]}."
+                f"annotation file '{path}': {name} lacks {lacking}: add it, or remove the "
+                f"{what.split()[0]}."
             )
+        if wrong := wrong_value(item, what.split()[0]):
+            key, needed = wrong
+            raise ValueError(
+                f"annotation file '{path}': {name} has the {key} {item[key]!r:.80}, expected "
+                f"{needed}. Correct the file."
+            )
+
+
+def _check_twice(path: str, who: str, ids: Iterable[Any]) -> None:
+    twice = [found for found, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"annotation file '{path}': {who} the id {_first(twice)}: only one of them would be "
+            "read. Give each an id of its own, or remove the repetitions."
+        )
 
 
 def _check_form(path: str, data: Mapping[str, Any], form: str) -> None:
@@ -213,7 +237,7 @@ def read_segment_ids(path: str) -> NDArray[np.int32]:
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: Naming the file, if it cannot be decoded, or is not 8-bit RGB.
+        InputError: Naming the file, if it cannot be decoded, or is not 8-bit RGB.
     """
     try:
         data = get(path)
@@ -222,7 +246,7 @@ def read_segment_ids(path: str) -> NDArray[np.int32]:
 
     def check(image: Image.Image) -> None:
         if image.mode != "RGB":
-            raise ValueError(
+            raise InputError(
                 f"panoptic PNG '{path}' has mode {image.mode}; expected 8-bit RGB with segment ids "
                 "as R + 256 G + 65536 B."
             )
@@ -230,7 +254,7 @@ def read_segment_ids(path: str) -> NDArray[np.int32]:
     try:
         return rgb2id(decode_image(data, check))
     except DamagedImage as error:
-        raise ValueError(f"panoptic PNG '{path}' cannot be decoded: it is {error}.") from error
+        raise InputError(f"panoptic PNG '{path}' cannot be decoded: it is {error}.") from error
 
 
 class DamagedImage(ValueError):

@@ -1,12 +1,13 @@
 """Objects of COCO instance files: masks, boxes and areas checked, and measured where missing."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from attnseg.coco_values import is_box, is_number
+from attnseg.errors import InputError
 from attnseg.rle import mask_area, run_lengths
+
+_FARTHEST = 1 << 20
 
 
 def complete_object(ann: dict[str, Any], size: Sequence[int], name: str) -> None:
@@ -29,16 +30,12 @@ def complete_object(ann: dict[str, Any], size: Sequence[int], name: str) -> None
             f"{name} has the segmentation {ann['segmentation']!r:.80}: polygons or RLE needed. "
             "Correct it, or remove the annotation."
         )
-    if "bbox" in ann and not (
-        isinstance(ann["bbox"], list)
-        and len(ann["bbox"]) == 4
-        and all(map(_is_number, ann["bbox"]))
-    ):
+    if "bbox" in ann and not is_box(ann["bbox"]):
         raise ValueError(
             f"{name} has the bbox {ann['bbox']!r:.80}: the numbers x, y, width and height needed. "
             "Correct it, or leave it out to have it measured."
         )
-    if "area" in ann and not _is_number(ann["area"]):
+    if "area" in ann and not is_number(ann["area"]):
         raise ValueError(
             f"{name} has the area {ann['area']!r:.80}: a number needed. Correct it, or leave it "
             "out to have it measured."
@@ -57,13 +54,19 @@ def usable_polygons(polygons: Sequence[Any], name: str) -> list[list[float]]:
     """Polygons of three points or more; pycocotools takes four numbers for a box.
 
     Raises:
-        ValueError: With ``name``, if one is no list of numbers.
+        InputError: With ``name``, if one is no list of numbers, or a point lies far outside.
     """
     for polygon in polygons:
-        if not isinstance(polygon, list) or not all(map(_is_number, polygon)):
-            raise ValueError(
+        if not isinstance(polygon, list) or not all(map(is_number, polygon)):
+            raise InputError(
                 f"{name}: its polygon {polygon!r:.80} has points that are no numbers: x and y in "
                 "turn needed. Correct it, or remove the annotation."
+            )
+        # pycocotools takes memory and time for each pixel of an edge, and ends the process.
+        if polygon and max(max(polygon), -min(polygon)) > _FARTHEST:
+            raise InputError(
+                f"{name}: its polygon {polygon!r:.80} has points more than {_FARTHEST} pixels from "
+                "the corner of the image. Correct it, or remove the annotation."
             )
     return [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
 
@@ -104,11 +107,3 @@ def _is_segmentation(value: Any) -> bool:
     if isinstance(value, dict):
         return "size" in value and "counts" in value
     return isinstance(value, list) and bool(value) and isinstance(value[0], list)
-
-
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float, np.number))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )

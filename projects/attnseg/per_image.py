@@ -8,6 +8,7 @@ one JSON text; reading it runs no code.
 import io
 import json
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attnseg._atomic import to_plain, write_bytes
+from attnseg.zip_limits import check_members
 
 FORMAT = 1
 _HEADER = "header"
@@ -134,6 +136,8 @@ def read_tables(path: str | Path) -> dict[str, PerImageTable]:
             f"'{path}' does not exist; tools/test.py writes per_image.npz beside result.json."
         )
     try:
+        with zipfile.ZipFile(path) as packed:
+            check_members(packed)
         with np.load(path, allow_pickle=False) as archive:
             content = json.loads(archive[_HEADER].tobytes())
             if content["format"] != FORMAT:

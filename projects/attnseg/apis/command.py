@@ -113,14 +113,14 @@ def run_command(command: Callable[[], Any]) -> None:
 
 def run_parser(description: str | None) -> argparse.ArgumentParser:
     """Parser of a command that builds a Runner from a config; the caller adds its own."""
-    from mmengine.config import DictAction
+    from attnseg.apis.config_errors import OptionAction
 
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="file, name below configs/, or package::folder/name.py")
     parser.add_argument("--work-dir", help="run folder (default: ./work_dirs/<config>)")
     parser.add_argument("--data", help="takes the place of the config's data_root")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none")
     # torch's old launcher gives the rank as an argument; torchrun sets the variable.
     parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.command import UsageError
+from attnseg.apis.config_errors import config_errors
 from attnseg.apis.config_print import short
 from attnseg.apis.config_sources import Keys, Sources, leaves, read_sources
 from attnseg.apis.experiment import find_config
@@ -52,8 +53,11 @@ def run_diff(first: str, second: str, *, as_json: bool = False) -> bool:
         UsageError: A config is missing, or a folder holds none.
     """
     setup_env()
-    with input_errors(KeyError, SyntaxError):
-        found = list(compare(read_sources(_config(first)), read_sources(_config(second))))
+    sources = []
+    for path in (_config(first), _config(second)):
+        with config_errors(path):
+            sources.append(read_sources(path))
+    found = list(compare(*sources))
     if as_json:
         print(json.dumps([vars(difference) for difference in found], indent=2, default=repr))
     else:

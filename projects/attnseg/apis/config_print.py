@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.command import UsageError
+from attnseg.apis.config_errors import config_errors
 from attnseg.apis.config_sources import Keys, Origin, Sources, leaves, read_sources
 from attnseg.apis.config_typos import find_typos
 from attnseg.apis.experiment import find_config
@@ -37,7 +38,7 @@ def run_show(
     """
     setup_env()
     path = find_config(config)
-    with input_errors(KeyError, SyntaxError):
+    with config_errors(path):
         sources = read_sources(path)
         check_options(sources.config, cfg_options or {})
         if cfg_options:

@@ -196,6 +196,8 @@ class _Check:
             return set(_SCHEMAS[key]), True
         kind = part.get("type")
         kinds = (kind,) if kind is not None else _DEFAULT_TYPES.get(key, ())
+        if isinstance(kind, (list, dict)):
+            return set(), False
         taken = {*_TAKEN.get(keys[0], ()), *(_TAKEN["hook"] if "hooks" in keys[0] else ())}
         if keys[-1].endswith("norm_cfg"):
             taken.add("requires_grad")

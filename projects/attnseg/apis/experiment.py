@@ -10,6 +10,7 @@ from typing import Any
 import attnseg
 from attnseg.apis.arguments import argument_errors, check_classes
 from attnseg.apis.command import LAUNCHERS, UsageError, input_errors, run_command, training_errors
+from attnseg.apis.config_errors import config_errors, option_errors
 from attnseg.apis.config_typos import warn_of_typos
 from attnseg.apis.data_workers import lost_workers
 from attnseg.apis.operators import require_operators
@@ -128,14 +129,14 @@ def build_config(
     """
     setup_env()
     path = find_config(config)
-    with input_errors():
+    with config_errors(path):
         cfg = _read(path)
     options = dict(cfg_options or {})
     moved = options.pop("data_root", None)
     data = data if data is not None else moved
     check_options(cfg, options)
     warn_of_typos(path, options)
-    with input_errors(KeyError, TypeError):
+    with option_errors(options):
         cfg.merge_from_dict(options)
     if data is not None:
         replace_data_root(cfg, str(data))

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as rle_tools
 
+from attnseg.coco_files import decode_image
 from attnseg.coco_objects import usable_polygons
+from attnseg.coco_values import is_number
 from attnseg.errors import InputError
-from attnseg.evaluation.submission.coco_instance import is_number
 from attnseg.evaluation.submission.json_stream import read_json_list
 from attnseg.evaluation.submission.saved import SavedPredictions, read_predictions
 from attnseg.rle import run_lengths
@@ -408,11 +409,11 @@ def read_label_map(file: Path, size: tuple[int, int]) -> NDArray[np.int64]:
         if file.suffix.lower() == ".npy":
             pixels = np.load(file, allow_pickle=False)
         elif file.suffix.lower() == ".png":
-            pixels = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
-            if pixels is None:
-                raise ValueError("no PNG")
+            pixels = _read_png(file, size)
         else:
             pixels = tifffile.imread(file)
+    except InputError:
+        raise
     except Exception as error:  # each of the decoders raises its own
         hint = ""
         if file.suffix.lower() == ".npy" and "pickle" in str(error):
@@ -426,6 +427,17 @@ def read_label_map(file: Path, size: tuple[int, int]) -> NDArray[np.int64]:
     if pixels.shape != size:
         raise InputError(_size_text(f"'{file}'", pixels.shape, size))
     return pixels.astype(np.int64)
+
+
+def _read_png(file: Path, size: tuple[int, int]) -> NDArray[Any]:
+    """Values as stored: of a palette the numbers, of one bit 0 and 1, which OpenCV makes 255."""
+
+    def check(image: Image.Image) -> None:
+        if image.size[::-1] != size:
+            raise InputError(_size_text(f"'{file}'", image.size[::-1], size))
+
+    pixels = decode_image(file.read_bytes(), check)
+    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
 
 
 def source_files(path: Path) -> list[Path]:

@@ -22,12 +22,13 @@ from attnseg.apis.command import UsageError, input_errors
 from attnseg.apis.refine_images import SUFFIXES
 from attnseg.apis.refiner import MaskRefiner
 from attnseg.coco_objects import usable_polygons
+from attnseg.coco_values import is_number
 from attnseg.evaluation.functional.average_precision import evaluate_detections
 from attnseg.evaluation.instance_metric import PRESETS
 from attnseg.evaluation.masks import encode_segmentation
-from attnseg.evaluation.submission.coco_instance import is_number
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
 from attnseg.rle import decode_mask, run_lengths
+from attnseg.zip_limits import check_members
 
 Record = dict[str, Any]
 Mask = NDArray[np.bool_]
@@ -46,6 +47,7 @@ def read_results(path: str | Path) -> list[Record]:
     with input_errors(OSError, zipfile.BadZipFile):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                check_members(archive)
                 names = [name for name in archive.namelist() if name.endswith(".json")]
                 if len(names) != 1:
                     raise UsageError(f"'{path}' holds {len(names)} json files: one is needed.")

@@ -210,11 +210,11 @@ def refinement_pipeline(cfg: Any) -> list[Any]:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of :class:`MaskRefiner` to a command line."""
-    from mmengine.config import DictAction
+    from attnseg.apis.config_errors import OptionAction
 
     parser.add_argument(
         "--config", required=True, help="file, name below configs/, or package::folder/name.py"
     )
     parser.add_argument("--weights", help=".pth or .safetensors (default: config's load_from)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.config import DictAction
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from attnseg._atomic import write_json
 from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.config_errors import OptionAction
 from attnseg.apis.experiment import build_config
 from attnseg.apis.refiner import MaskRefiner
 from attnseg.datasets.transforms.image import to_bytes
@@ -201,7 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     parser.add_argument("--out", metavar="FILE.json", help="write the summary and all curves")
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="config changes"
+        "--cfg-options", nargs="+", action=OptionAction, metavar="KEY=VALUE", help="config changes"
     )
 
 

@@ -7,6 +7,7 @@ folder alone.
 """
 
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from attnseg._atomic import create_bytes
+from attnseg._seal import archive_damage
 from attnseg.errors import InputError
 from attnseg.file_hash import file_hash
 from attnseg.mask_refine.unet import RefineUNet
@@ -104,6 +106,8 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
             f"{path}: is a safetensors file, so it is converted already; published checkpoints "
             "are of Lightning (.ckpt)"
         )
+    if zipfile.is_zipfile(path) and (wrong := archive_damage(path)):
+        raise InputError(f"{path}: {wrong}; fetch the published file again")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle or archive can fail anywhere

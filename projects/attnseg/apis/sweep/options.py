@@ -95,12 +95,12 @@ def as_arguments(options: Mapping[str, Any]) -> list[str]:
     Raises:
         UsageError: A value cannot be written there, such as a list of dicts.
     """
-    from mmengine.config import DictAction
+    from attnseg.apis.config_errors import OptionAction
 
     flat = dict(pair for key, value in options.items() for pair in _flat(key, value))
     words = [f"{key}={_text(value)}" for key, value in flat.items()]
     parser = ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, default={})
     try:
         read = parser.parse_args(["--cfg-options", *words]).cfg_options if words else {}
     except (AssertionError, ValueError):

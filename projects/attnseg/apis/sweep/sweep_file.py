@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attnseg.apis.command import UsageError, input_errors
+from attnseg.apis.command import UsageError
+from attnseg.apis.config_errors import config_errors
 from attnseg.apis.experiment import config_folders
 from attnseg.apis.sweep.names import check_names, label_of
 from attnseg.apis.sweep.paper import Paper, read_paper
@@ -165,7 +166,7 @@ def read_sweep(name: str | Path, small: bool = False) -> Sweep:
     from mmengine.config import Config
 
     path = find_sweep(name)
-    with input_errors(SyntaxError, KeyError, NameError, TypeError, AttributeError):
+    with config_errors(path):
         content = _plain(dict(Config.fromfile(str(path)).items()))
     # Names with an underscore are the file's own helpers.
     content = {key: value for key, value in content.items() if not key.startswith("_")}

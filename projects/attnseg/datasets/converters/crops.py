@@ -19,7 +19,7 @@ from ..panoptic_png import measure
 from ..transforms.decode import BGR, decode_image
 from .files import write_png
 from .image_files import ImageFiles, check_size, relative
-from .panoptic_from_instances import decode_segmentation
+from .panoptic_from_instances import object_mask
 from .split import Split, check_targets
 
 Window = tuple[int, int, int, int]
@@ -146,7 +146,7 @@ def _cut_image(
     """Write the parts of an image; the objects of each, and the part as COCO lists images."""
     pixels, colour, alpha = decode_image(picture.read_bytes(), str(picture))
     check_size(picture, pixels.shape[:2], source, size)
-    parts = _cut_objects(objects, size, windows, min_share)
+    parts = _cut_objects(objects, source, size, windows, min_share)
     for (y, x, height, width), found in zip(windows, parts, strict=True):
         begin = stem.with_name(f"{stem.name}_y{y}_x{x}")
         written = _write(begin, pixels[y : y + height, x : x + width], colour, alpha)
@@ -173,6 +173,7 @@ def _images_of(
 
 def _cut_objects(
     objects: Sequence[Mapping[str, Any]],
+    source: Path,
     size: tuple[int, int],
     windows: Sequence[Window],
     min_share: float,
@@ -180,7 +181,7 @@ def _cut_objects(
     """The pieces of objects in each window, as COCO annotations without ids."""
     parts: list[list[dict[str, Any]]] = [[] for _ in windows]
     for part in objects:
-        mask = decode_segmentation(part["segmentation"], size)
+        mask = object_mask(part, size, f"'{source}'")
         least = max(1, min_share * mask.sum())
         for (y, x, height, width), found in zip(windows, parts, strict=True):
             seen = mask[y : y + height, x : x + width]

@@ -1,5 +1,6 @@
 """COCO instances json -> COCO panoptic json and PNG, with one stuff class for the rest."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,29 +8,34 @@ from typing import Any
 import numpy as np
 from mmengine.utils import track_iter_progress
 from numpy.typing import NDArray
-from pycocotools import mask as rle_tools
 
 from ...coco_files import read_coco_json
 from ...compat import id2rgb
+from ...file_names import check_names
 from ..coco_json import group_by_image
 from ..panoptic_png import measure
+from ..transforms.object_mask import decode_segmentation
 from .files import write_json, write_png
 
 
 def paint_instances(
-    objects: Sequence[Mapping[str, Any]], size: tuple[int, int]
+    objects: Sequence[Mapping[str, Any]], size: tuple[int, int], source: str = "the objects"
 ) -> tuple[NDArray[np.int32], list[int]]:
     """Paint objects into one map; where they overlap, the smaller is on top, crowds below.
 
     Args:
         objects: COCO annotations with ``segmentation`` (polygons or RLE).
         size: Height and width of the image in pixels.
+        source: Where they come from, for messages.
 
     Returns:
         Ids (H, W), 0 where no object is, else 1 + position in ``objects``; and the positions of
         the objects of which a pixel is seen.
+
+    Raises:
+        ValueError: Naming source and annotation, if a mask is damaged or of another size.
     """
-    masks = [decode_segmentation(part["segmentation"], size) for part in objects]
+    masks = [object_mask(part, size, source) for part in objects]
     order = sorted(
         range(len(objects)),
         key=lambda i: (not objects[i].get("iscrowd", 0), -int(masks[i].sum()), i),
@@ -40,6 +46,12 @@ def paint_instances(
     return ids, [int(value) - 1 for value in np.unique(ids) if value > 0]
 
 
+def object_mask(part: Mapping[str, Any], size: tuple[int, int], source: str) -> NDArray[np.bool_]:
+    """Decode the mask (H, W) of a COCO annotation; errors as of `paint_instances`."""
+    owner = f"{source}: annotation {part.get('id')}"
+    return decode_segmentation(part["segmentation"], size, owner).astype(bool)
+
+
 def panoptic_from_instances(
     ann_file: str | Path,
     out_json: str | Path,
@@ -48,7 +60,8 @@ def panoptic_from_instances(
 ) -> None:
     """Make panoptic annotations for data that has instances only.
 
-    Categories keep their ids and become things; all other pixels become one stuff class.
+    Categories keep their ids and become things; all other pixels become one stuff class. The json
+    is written last: without it, the PNGs are those of a conversion that was not completed.
 
     Args:
         ann_file: COCO instances json.
@@ -58,11 +71,21 @@ def panoptic_from_instances(
 
     Raises:
         ValueError: Naming the file, if it is no COCO instances json, a category has the name of
-            the stuff class, or a mask has another size than its image.
+            the stuff class, a mask is damaged or has another size than its image, or a name
+            leads out of the folder or stands for two images.
     """
     data = read_coco_json(
         str(ann_file), "instances", ("image.file_name", "annotation.segmentation")
     )
+    listed = [image["file_name"] for image in data["images"]]
+    # The PNGs are written by these names.
+    check_names(listed, f"'{ann_file}'", f"'{out_folder}'", "Rename the image in the file.")
+    stems = Counter(str(Path(name).with_suffix("")) for name in listed)
+    if twice := [stem for stem, number in stems.items() if number > 1]:
+        raise ValueError(
+            f"'{ann_file}': several images are '{twice[0]}' but for their suffix, and would have "
+            "one PNG: rename all but one."
+        )
     names = [category["name"] for category in data["categories"]]
     if stuff_name in names:
         raise ValueError(
@@ -75,13 +98,15 @@ def panoptic_from_instances(
         size = (image["height"], image["width"])
         objects = groups[image["id"]]
         for part in objects:
-            listed = part["segmentation"]
-            if isinstance(listed, Mapping) and tuple(listed["size"]) != size:
+            mask = part["segmentation"]
+            sides = mask["size"] if isinstance(mask, Mapping) else None
+            if isinstance(sides, list) and tuple(sides) != size:
                 raise ValueError(
                     f"'{ann_file}': image '{image['file_name']}' is {size[0]}x{size[1]} (height x "
-                    f"width), the mask of annotation {part['id']} {tuple(listed['size'])}."
+                    f"width), the mask of annotation {part.get('id')} {tuple(sides)}."
                 )
-        ids, seen = paint_instances(objects, size)
+        source = f"'{ann_file}', image '{image['file_name']}'"
+        ids, seen = paint_instances(objects, size, source)
         ground = ids == 0
         ids[ground] = len(objects) + 1
         segments = [
@@ -111,14 +136,3 @@ def panoptic_from_instances(
         Path(out_json),
         {"images": data["images"], "annotations": annotations, "categories": [*things, stuff]},
     )
-
-
-def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Decode polygons or an RLE, compressed or not, to a mask (H, W) of ``size``."""
-    if isinstance(segmentation, Sequence):
-        segmentation = rle_tools.merge(rle_tools.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], Sequence) and not isinstance(
-        segmentation["counts"], str
-    ):
-        segmentation = rle_tools.frPyObjects(segmentation, *size)
-    return rle_tools.decode(segmentation).astype(bool)

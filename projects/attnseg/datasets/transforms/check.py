@@ -7,9 +7,11 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import LocalBackend, get_file_backend
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from ...coco_objects import usable_polygons
 from ...registry import TRANSFORMS
+from ...rle import run_lengths
 
 Size = tuple[int, int]
 _UNREADABLE = "segmentation map '{}' cannot be decoded: it is damaged or no image. Restore it."
@@ -81,20 +83,34 @@ def check_files(results: Mapping[str, Any], size: Size) -> None:
 
     Raises:
         FileNotFoundError: If the segmentation map is missing.
-        ValueError: Naming the files and both sizes; or the map, if it cannot be decoded or is
-            16-bit with labels above 255, which mmseg's loader would truncate.
+        ValueError: Naming the files and both sizes; the image and the object, if its mask is
+            damaged; or the map, if it cannot be decoded or is 16-bit with labels above 255, which
+            mmseg's loader would truncate.
     """
     path = results["img_path"]
     if "height" in results and (results["height"], results["width"]) != size:
         listed = (results["height"], results["width"])
         raise _other_size(path, size, "its entry in the annotation file", listed)
     for number, instance in enumerate(results.get("instances", ())):
-        mask = instance.get("mask")
-        if isinstance(mask, Mapping) and tuple(mask["size"]) != size:
-            raise _other_size(path, size, f"the mask of its object {number}", tuple(mask["size"]))
+        _check_mask(path, size, number, instance.get("mask"))
     seg_path = results.get("seg_map_path")
     if seg_path and isinstance(get_file_backend(seg_path), LocalBackend):
         _check_map_file(path, size, seg_path, "segments_info" in results)
+
+
+def _check_mask(path: str, size: Size, number: int, mask: Any) -> None:
+    """Check what mmdet hands to decoders in C, which leave pixels as they find them."""
+    name = f"object {number} of image '{path}'"
+    if isinstance(mask, list):
+        usable_polygons(mask, name)
+    elif isinstance(mask, Mapping):
+        sides = mask["size"]
+        if isinstance(sides, (list, tuple)) and len(sides) == 2 and tuple(sides) != size:
+            raise _other_size(path, size, f"the mask of its object {number}", tuple(sides))
+        try:
+            run_lengths(mask)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}. Correct it, or remove the annotation.") from error
 
 
 def _check_map_file(path: str, size: Size, seg_path: str, panoptic: bool) -> None:
@@ -110,7 +126,7 @@ def _check_map_file(path: str, size: Size, seg_path: str, panoptic: bool) -> Non
             f"segmentation map '{seg_path}' of image '{path}' does not exist (config keys "
             "data_root, data_prefix and seg_map_suffix)."
         ) from error
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(_UNREADABLE.format(seg_path)) from error
     if not whole:
         raise ValueError(_UNREADABLE.format(seg_path))

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import sys
+import warnings
 from typing import Any, NamedTuple
 
 import cv2
@@ -9,11 +11,14 @@ import numpy as np
 import tifffile
 from mmengine.logging import print_log
 from numpy.typing import NDArray
+from PIL import Image
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _STACKS = {"Z": "z-planes", "T": "time points"}
+# Files that grow by more when they are decoded, to what fills a memory, are refused.
+_RATIO, _LEAST_BOMB = 200, 1 << 30
 _SAID: set[str] = set()
 BGR = (2, 1, 0, 3)  # RGBA to BGRA and back
 
@@ -59,6 +64,8 @@ def decode_image(data: bytes, path: str, stack: Stack = None, labels: bool = Fal
     try:
         if is_tiff(data):
             img, axes, colour, alpha, bgr = _decode_tiff(data, path, labels)
+        elif _is_bomb(data):
+            raise ValueError("its header promises more pixels than so few bytes can hold")
         else:
             img = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             colour = alpha = img is not None and img.ndim == 3
@@ -71,6 +78,22 @@ def decode_image(data: bytes, path: str, stack: Stack = None, labels: bool = Fal
     colour = colour and img.shape[2] in (3, 4)
     img = img if bgr or not colour else img[..., BGR[: img.shape[2]]]
     return Decoded(img, colour, colour and alpha and img.shape[2] == 4)
+
+
+def _is_bomb(data: bytes) -> bool:
+    """Whether an image is above Pillow's limit of pixels, with less than a byte for each 200."""
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or sys.maxsize)
+    if len(data) > limit // _RATIO:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.open(io.BytesIO(data)).close()
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return False
 
 
 def _cannot_decode(data: bytes, path: str, reason: str = "") -> ValueError:
@@ -97,6 +120,8 @@ def _decode_tiff(
             )
         page = file.pages[0]
         colour, bgr = page.photometric in _COLOUR, False
+        if series.nbytes > max(_LEAST_BOMB, _RATIO * len(data)):
+            raise ValueError("its header promises more pixels than so few bytes can hold")
         alpha = any(extra in _ALPHA for extra in page.extrasamples)
         white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         try:

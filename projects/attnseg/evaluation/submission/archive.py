@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attnseg._atomic import replace_file
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import WrongImage, decode_png
+from attnseg.zip_limits import check_members
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -80,6 +81,7 @@ class ZipReader:
             raise FileNotFoundError(f"'{path}' does not exist; expected a zip file.")
         try:
             self._archive = zipfile.ZipFile(path)
+            check_members(self._archive)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise ValueError(f"'{path}' is cut off or no zip file ({error}).") from error
         names = (info.filename for info in self._archive.infolist())

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from attnseg.coco_values import is_number
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter, checked_image
 from attnseg.evaluation.submission.cityscapes import frame_of, frame_of_image
-from attnseg.evaluation.submission.coco_instance import is_number
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.png import png_bytes
 from attnseg.evaluation.submission.saved import SavedPredictions

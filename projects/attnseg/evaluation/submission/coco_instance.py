@@ -4,7 +4,6 @@
 ``category_id``, ``segmentation`` (RLE), ``score`` and, if wanted, ``bbox``.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from attnseg.coco_files import check_image_name
+from attnseg.coco_values import is_number
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
@@ -193,11 +193,6 @@ def report_stem(stem: str, kind: str, findings: Findings) -> None:
         check_stem(stem, kind)
     except ValueError as error:
         findings.error("file whose name is not as the server asks", error)
-
-
-def is_number(value: Any) -> bool:
-    """Say whether a value is a number, and finite."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def _is_id(value: Any) -> bool:
