@@ -1,0 +1,1 @@
+"""What is wrong with a machine (`environment`) or with the data of a config (`data`)."""
