@@ -126,16 +126,19 @@ def _depth(mode: str, img: NDArray[Any], data: bytes) -> tuple[int, int]:
     return depth, channels
 
 
+def to_gray_bytes(img: NDArray[Any]) -> NDArray[np.uint8]:
+    """One channel (H, W) of an image of any kind, from 0 (darkest) to 255 (brightest pixel)."""
+    img = img if img.ndim == 3 else img[..., None]
+    gray = (to_gray(img) if img.shape[2] in (3, 4) else img[..., :1])[..., 0].astype(np.float32)
+    gray = np.nan_to_num(gray, posinf=0, neginf=0)
+    low, high = float(gray.min()), float(gray.max())
+    return ((gray - low) * (255 / max(high - low, 1e-6))).round().astype(np.uint8)
+
+
 def _small(img: NDArray[Any]) -> NDArray[np.uint8] | None:
     """A gray copy by which near copies are found; None where there is nothing to see."""
-    img = img if img.ndim == 3 else img[..., None]
-    img = img[..., :1] if img.shape[2] not in (3, 4) else img
-    shrunk = cv2.resize(img.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    shrunk = to_gray(shrunk)[..., 0] if shrunk.ndim == 3 else shrunk
-    if not np.isfinite(shrunk).all() or shrunk.max() - shrunk.min() < 1:
-        return None
-    low, high = shrunk.min(), shrunk.max()
-    return ((shrunk - low) * (255 / (high - low))).round().astype(np.uint8)
+    small = cv2.resize(to_gray_bytes(img), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return small if small.max() > small.min() else None
 
 
 def compare_images(contents: Contents, facts: Mapping[str, ImageFacts], findings: Findings) -> None:

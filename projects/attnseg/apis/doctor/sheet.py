@@ -25,6 +25,7 @@ from .sets import INSTANCES, PANOPTIC
 Picture = NDArray[np.uint8]
 _SIDE = 560  # pixels of the longer side of a picture
 _NAMED = 12  # objects or fewer are named in the picture, and have their boxes
+_DEEP = 7  # pixels to the edge, below which there is no room for a name
 _CLASSES = 5  # named below a picture
 _FILL, _STRIPE = 0.45, 8
 _NAME_STYLE: dict[str, Any] = {
@@ -126,12 +127,10 @@ def _paint(overlay: Picture, mask: Picture, label: Label, boxed: bool, scale: fl
 
 
 def _place(mask: Picture) -> tuple[float, float] | None:
-    """The pixel of a mask that is farthest from its edge."""
-    if not mask.any():
-        return None
+    """The pixel of a mask that is farthest from its edge; None where a name would hide it."""
     depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x), float(y)
+    return (float(x), float(y)) if depth[y, x] >= _DEEP else None
 
 
 def _labels(sample: Sample, size: tuple[int, int]) -> Iterator[Label]:
@@ -174,8 +173,9 @@ def _of_segments(sample: Sample) -> Iterator[Label]:
         mask, category = ids == part["id"], part["category_id"]
         if category not in names or not mask.any():
             continue
-        grey = distinct_colour(number, 0.7, 0.35)
-        colour = distinct_colour(number) if category in things else grey
+        # Ground of one class has one colour on the whole sheet, each object its own.
+        ground = distinct_colour(list(names).index(category), 0.7, 0.35)
+        colour = distinct_colour(number) if category in things else ground
         yield Label(mask, names[category], colour, part.get("iscrowd") == 1)
 
 
