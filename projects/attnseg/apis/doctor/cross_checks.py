@@ -32,31 +32,32 @@ def check_model(model: Any, all_contents: Sequence[Contents], findings: Findings
 
 def check_evaluators(all_contents: Sequence[Contents], findings: Findings) -> None:
     """Look up the images of each evaluated set in the files of its evaluators."""
-    for truth in (c for c in all_contents if c.source.of_metric):
+    for truth in (c for c in all_contents if c.source.evaluates):
         names = {entry.img_id: image_name(entry) for entry in truth.entries}
         for contents in all_contents:
             source = contents.source
-            shared = set(source.roles) & set(truth.source.roles)
-            if source.of_metric or source.form == SEMANTIC or not shared:
+            if source.of_metric or source.form == SEMANTIC or contents is truth:
+                continue
+            if not set(source.roles) & set(truth.source.evaluates):
                 continue
             for entry in contents.entries:
                 if names.get(entry.img_id) != image_name(entry):
                     own = names.get(entry.img_id, "missing")
-                    text = f"id {entry.img_id}: {entry.name} in the data set, here {own}"
+                    text = f"id {entry.img_id}: {entry.name} in {source.name}, here {own}"
                     findings.add("evaluator-images", truth.source.name, text)
 
 
 def check_things(all_contents: Sequence[Contents], findings: Findings) -> None:
     """Compare 'isthing' of panoptic files with the objects of instance files."""
-    found: dict[str, str] = {}
     for contents in all_contents:
-        if contents.source.form == INSTANCES:
-            for name, count in contents.histogram.items():
-                if count:
-                    found.setdefault(name, contents.source.name)
-    for contents in all_contents:
-        if contents.source.form == PANOPTIC:
-            for category in contents.categories:
-                if category.get("isthing") == 0 and category["name"] in found:
-                    text = f"{category['name']} (objects in {found[category['name']]})"
+        if contents.source.form != PANOPTIC:
+            continue
+        stuff = {c["name"] for c in contents.categories if c.get("isthing") == 0}
+        for other in all_contents:
+            # Files that list all stuff are of the detection form of panopticapi: it belongs there.
+            if other.source.form != INSTANCES or stuff <= {c["name"] for c in other.categories}:
+                continue
+            for name in sorted(stuff):
+                if other.histogram[name]:
+                    text = f"{name} (objects in {other.source.name})"
                     findings.add("isthing-instances", contents.source.name, text)

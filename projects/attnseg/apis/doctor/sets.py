@@ -34,6 +34,7 @@ class LabelledSet:
         plain: Read by mmdet's own classes, which need more keys.
         needs_masks: The pipeline reads masks.
         of_metric: An evaluator's file, not a data set's.
+        evaluates: Roles whose evaluators read these files too.
     """
 
     roles: list[str]
@@ -48,6 +49,7 @@ class LabelledSet:
     plain: bool = False
     needs_masks: bool = True
     of_metric: bool = False
+    evaluates: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -81,24 +83,27 @@ def find_sets(cfg: Any, findings: Findings) -> list[LabelledSet]:
     for key in EVALUATORS:
         for metric in metric_configs(cfg.get(key) or []):
             if isinstance(metric, Mapping) and metric.get("ann_file"):
-                own = _of_metric(metric, key.partition("_")[0], findings)
-                if own is not None and not _known(found, own):
-                    _merge(found, own)
+                role = key.partition("_")[0]
+                own = _of_metric(metric, role, findings)
+                if own is not None:
+                    known = _known(found, own) or _merge(found, own)
+                    known.evaluates.append(role)
     return list(found.values())
 
 
-def _merge(found: dict[tuple[Any, ...], LabelledSet], own: LabelledSet) -> None:
+def _merge(found: dict[tuple[Any, ...], LabelledSet], own: LabelledSet) -> LabelledSet:
     known = found.setdefault(own.files, own)
     known.roles += [role for role in own.roles if role not in known.roles]
+    return known
 
 
-def _known(found: Mapping[Any, LabelledSet], own: LabelledSet) -> bool:
-    """Whether a data set reads the evaluator's files already."""
+def _known(found: Mapping[Any, LabelledSet], own: LabelledSet) -> LabelledSet | None:
+    """The data set that reads the evaluator's files already."""
     form, file, _, maps, _ = own.files
-    return any(
-        (form, file) == key[:2] and (maps is None or maps == key[3]) and key[2] is not None
-        for key in found
-    )
+    for key, known in found.items():
+        if (form, file) == key[:2] and maps in (None, key[3]) and not known.of_metric:
+            return known
+    return None
 
 
 def _datasets(value: Any) -> Iterator[Mapping[str, Any]]:
