@@ -20,6 +20,7 @@ TINY = {
     "metrics": ["--images", "1", "--side", "64", "--threads", "1", "--repeats", "1"],
     "mask_postprocess": ["--size", "64", "--masks", "12", "--kinds", "cells"]
     + ["--threads", "1", "--repeats", "1", "--rounds", "1"],
+    "doctor": ["--images", "40", "--objects", "1200", "--decoded", "50", "--threads", "1"],
     "overfit": ["--image", "0", "--iters", "2", "--batch", "1", "--window", "32"]
     + ["--threads", "1"],
     "solov2": ["--shape", "64", "64", "--threads", "1", "--repeats", "1"],
@@ -81,6 +82,13 @@ def test_bootstrap(run: object) -> None:
     assert record["max_abs_difference"] < 1e-12
     low, high = record["ap_interval"]
     assert 0 < low < high < 1
+    assert record["time_ratio_extrapolated"] > 0
+
+
+def test_doctor(run: object) -> None:
+    record = run("doctor")
+    assert record["findings"] == record["planted"]
+    assert record["objects_decoded"] == 50
     assert record["time_ratio_extrapolated"] > 0
 
 

@@ -24,7 +24,7 @@ from .sets import INSTANCES, PANOPTIC
 
 Picture = NDArray[np.uint8]
 _SIDE = 560  # pixels of the longer side of a picture
-_NAMED = 12  # objects or fewer are named in the picture, and have their boxes
+_NAMED = 12  # objects or fewer have their boxes drawn; of several classes, so many are named
 _DEEP = 7  # pixels to the edge, below which there is no room for a name
 _CLASSES = 5  # named below a picture
 _FILL, _STRIPE = 0.45, 8
@@ -86,10 +86,12 @@ def _draw(sample: Sample) -> tuple[Picture, list[tuple[str, float, float]], str]
     labels = list(_labels(sample, image.shape[:2]))
     overlay, places = shown.copy(), []
     few = len(labels) <= _NAMED
-    for label in sorted(labels, key=lambda item: -int(item.mask.sum())):
+    names = _NAMED if few or len({label.name for label in labels}) > 2 else 0
+    largest_first = sorted(labels, key=lambda item: -int(item.mask.sum()))
+    for number, label in enumerate(largest_first):
         mask = cv2.resize(label.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         _paint(overlay, mask, label, few, scale)
-        place = _place(mask) if few else None
+        place = _place(mask) if number < names else None
         if place is not None:
             places.append((label.name + " (crowd)" * label.crowd, place[0], place[1]))
     gap = np.full((size[1], 8, 3), 255, np.uint8)
