@@ -1,5 +1,6 @@
 """Checkpoints: written atomically, read without ever running code from the file."""
 
+import json
 import os
 import pickle
 import re
@@ -10,6 +11,9 @@ from typing import Any
 
 from attnseg import _atomic
 from attnseg._seal import archive_damage, damage, is_sealed, write_sealed
+
+PUBLISHED = "attnseg"
+"""Key in the metadata of a safetensors file: JSON with ``dataset_meta`` and where it is from."""
 
 _FIX = (
     "attnseg never runs code out of a checkpoint. If you trust its author, save the weights anew "
@@ -94,14 +98,29 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise FileNotFoundError(f"{filename}: no such checkpoint file.")
     if not filename.endswith(".safetensors"):
         return safe_torch_load(filename, map_location=map_location)
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     device = map_location if isinstance(map_location, str) else "cpu"
     try:
-        return {"state_dict": load_file(filename, device=device), "meta": {}}
+        with safe_open(filename, framework="pt", device=device) as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            meta = _published_meta((file.metadata() or {}).get(PUBLISHED), filename)
     except SafetensorError as error:
         raise RuntimeError(f"{filename}: not a valid safetensors file ({error}).") from error
+    return {"state_dict": weights, "meta": meta}
+
+
+def _published_meta(text: str | None, filename: str) -> dict[str, Any]:
+    """What ``tools/publish.py`` wrote beside the weights, as a checkpoint's ``meta``."""
+    try:
+        meta = json.loads(text or "{}")
+        if not isinstance(meta, dict) or not isinstance(meta.get("dataset_meta", {}), dict):
+            raise ValueError("expected an object")
+    except (ValueError, RecursionError) as error:
+        raise RuntimeError(
+            f"{filename}: its metadata '{PUBLISHED}' is damaged ({error})."
+        ) from None
+    return meta
 
 
 def _safe_load_url(original: Callable[..., Any]) -> Callable[..., Any]:

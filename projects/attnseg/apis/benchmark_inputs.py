@@ -17,14 +17,15 @@ def read_model(config: str) -> Any:
     Raises:
         UsageError: There is no such config, or it describes no model.
     """
-    from mmengine.config import Config, ConfigDict
+    from mmengine.config import ConfigDict
 
     from attnseg.apis.command import input_errors
     from attnseg.apis.experiment import find_config
+    from attnseg.apis.json_config import read_config
 
     path = find_config(config)
     with input_errors():
-        cfg = Config.fromfile(str(path))
+        cfg = read_config(path)
     if not cfg.get("model"):
         raise UsageError(f"{path} has no 'model' to measure.")
     model = without_weights(cfg.model)

@@ -155,7 +155,11 @@ def _read(path: str) -> Sources:
     from mmengine.config import Config, ConfigDict
     from mmengine.fileio import load
 
+    from attnseg.apis.json_config import read_json_config
+
     found = Sources(ConfigDict())
+    if path.lower().endswith(".json"):
+        return _add_file(found, path, read_json_config(path).to_dict())
     with tempfile.TemporaryDirectory() as folder:
         text = os.path.join(folder, "config" + os.path.splitext(path)[1])
         Config._substitute_predefined_vars(path, text)
@@ -183,6 +187,11 @@ def _read(path: str) -> Sources:
     own.pop(mmengine.config.config.DEPRECATION_KEY, None)
     own = Config._substitute_base_vars(own, variables, found.config)
     own.pop("_base_", None)
+    return _add_file(found, path, own)
+
+
+def _add_file(found: Sources, path: str, own: dict[str, Any]) -> Sources:
+    """Merge what a file says itself into its bases."""
     source = Source(Path(path).read_text(encoding="utf-8"))
     layer = Layer(short_name(path), copy.deepcopy(own), found.config, source)
     found.layers.append(layer)

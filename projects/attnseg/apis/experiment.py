@@ -58,6 +58,8 @@ def config_folders(package: str = "attnseg") -> list[Path]:
 def find_config(name: str | Path) -> Path:
     """Path of a config: a file, ``package::folder/name.py``, a path below ``configs/`` or a name.
 
+    A file may be Python, or the JSON that ``tools/publish.py`` writes.
+
     Raises:
         UsageError: Nothing of that name; proposes the nearest ones.
     """
@@ -159,10 +161,10 @@ def build_config(
 
 
 def _read(path: Path) -> Any:
-    from mmengine.config import Config
+    from attnseg.apis.json_config import read_config
 
     try:
-        return Config.fromfile(str(path))
+        return read_config(path)
     except FileNotFoundError as error:
         package = Path(attnseg.__file__).resolve().parent
         if package / ".mim" in Path(str(error.filename or "")).absolute().parents:

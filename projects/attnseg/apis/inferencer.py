@@ -31,6 +31,8 @@ import mmseg.apis
 
 from attnseg.apis.activations import inference_pipeline
 from attnseg.apis.command import UsageError
+from attnseg.apis.experiment import find_config
+from attnseg.apis.json_config import read_json_config
 from attnseg.datasets import LoadImage
 from attnseg.engine.display import picture_name, to_rgb, with_masks
 from attnseg.rle import decode_mask
@@ -92,6 +94,11 @@ class _OwnReader:
     pipeline: InputPipeline
     num_visualized_imgs: int
     visualizer: Any
+
+    def __init__(self, model: Any = None, *args: Any, **kwargs: Any) -> None:
+        if isinstance(model, (str, Path)) and str(model).lower().endswith(".json"):
+            model = read_json_config(find_config(model))
+        super().__init__(model, *args, **kwargs)
 
     def _init_pipeline(self, cfg: Any) -> InputPipeline:
         return InputPipeline(inference_pipeline(cfg))
