@@ -29,6 +29,7 @@ TINY = {
     "refinement": ["--size", "48", "--models", "tiny16-32", "refine_best", "--threads", "1"]
     + ["--repeats", "1"],
     "refinement_pipeline": ["--samples", "3", "--pairs", "2", "--repeats", "1"],
+    "export": ["--models", "refine_best", "--repeats", "1"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -247,3 +248,13 @@ def test_solov2(run: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert record["latency"]["SOLOv2"]["over_solov2"] == 1
     assert record["full_over_solov2"] == record["latency"]["CSPAM-SOLOv2"]["over_solov2"]
     assert len(record["peak_mib"]) == 9
+
+
+@pytest.mark.slow
+def test_export(run: object) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    record = run("export")
+    assert record["worst_error"] < 1e-4
+    row = record["models"]["refine_best"]
+    assert row["sizes"][0] != row["sizes"][1] and row["onnx_mb"] > row["params_m"]

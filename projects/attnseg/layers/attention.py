@@ -39,7 +39,8 @@ def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
 
 def pooled_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
     """Size (H, W) of a map after :func:`pool_tokens` with this stride; rounds up."""
-    return -(-size[0] // stride), -(-size[1] // stride)
+    # Not -(-n // stride): exporters divide towards zero.
+    return (size[0] + stride - 1) // stride, (size[1] + stride - 1) // stride
 
 
 def pool_tokens(tokens: Tensor, size: tuple[int, int], stride: int) -> Tensor:
@@ -123,7 +124,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """
     # Fused kernels want one width for queries, keys and values, on CUDA a multiple of 8.
     depth = v.shape[-1]
-    width = -(-max(q.shape[-1], depth) // 8) * 8
+    width = (max(q.shape[-1], depth) + 7) // 8 * 8
     q, k, v = (_kernel_form(t, width) for t in (q, k, v))
     parts, count = 1, q.shape[2]
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (q, k, v))

@@ -117,7 +117,7 @@ class MaskAttention(BaseModule):
             return self.mask_logit(keys).transpose(1, 2)
         if self.mask_mode == "static":
             logits = F.interpolate(self.mask_map, size, mode="bilinear", align_corners=False)
-            return logits.flatten(2).expand(len(keys), -1, -1)
+            return logits.flatten(2).expand(keys.shape[0], -1, -1)
         return None
 
     def _split(self, tokens: Tensor) -> Tensor:

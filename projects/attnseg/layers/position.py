@@ -20,7 +20,7 @@ def coordinates(x: Tensor) -> Tensor:
         ((2 * torch.arange(n, device=x.device, dtype=exact) + 1 - n) / n).to(x.dtype)
         for n in x.shape[2:]
     )
-    return torch.stack(torch.meshgrid(cols, rows, indexing="xy")).expand(len(x), -1, -1, -1)
+    return torch.stack(torch.meshgrid(cols, rows, indexing="xy")).expand(x.shape[0], -1, -1, -1)
 
 
 def sine_positions(size: tuple[int, int], channels: int, like: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def _coordinates(x: Tensor) -> Tensor:
         (torch.arange(n, device=x.device, dtype=x.dtype) - (n - 1) / 2) / 64 for n in x.shape[2:]
     )
     grid = torch.stack(torch.meshgrid(rows, cols, indexing="ij"))
-    return grid.expand(len(x), -1, -1, -1)
+    return grid.expand(x.shape[0], -1, -1, -1)
 
 
 @MODELS.register_module()
