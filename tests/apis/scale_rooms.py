@@ -46,7 +46,17 @@ def room_config(
         launcher=launcher,
         resume=resume,
     )
-    if room == "mask_refine":
+    put_on_demo_set(cfg, root)
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if "Early" not in hook["type"]]
+    return cfg
+
+
+def put_on_demo_set(cfg: Config, root: Path) -> None:
+    """Put the demo set and a tiny size in place of a leaf's data and classes."""
+    if "network" in cfg.model:
         for split in ("train", "val"):
             cfg[f"{split}_dataloader"].update(batch_size=2, num_workers=0, persistent_workers=False)
             cfg[f"{split}_dataloader"].dataset.update(
@@ -63,11 +73,6 @@ def room_config(
             head.loss_cls.class_weight = [1.0] * 3 + [0.1]
         else:
             set_classes(cfg)
-    if not validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if "Early" not in hook["type"]]
-    return cfg
 
 
 def losses_of(runner: Runner) -> list[float]:
