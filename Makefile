@@ -17,7 +17,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench ops clean changed
+.PHONY: help demo test lint docs bench ops clean changed
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -57,6 +57,9 @@ lint: $(VENV)/.installed-tests ## check style, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-tests ## build pages and reference in build/docs; warnings are errors
+	$(BIN)/mkdocs build -q -f docs/site/mkdocs.yml
 
 bench: $(VENV)/.installed-tests ## run each script in benchmarks/
 	@set -e; for script in $$(grep -l '^if __name__' benchmarks/*.py); do \
