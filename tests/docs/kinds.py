@@ -15,7 +15,15 @@ OWN_TESTS = {
     "docs/external_results.md": ("tests/apis/test_external_results.py", "tools/"),
 }
 # Tools whose commands are run here, with the demo set in place of the data.
-RUN = ("print_config", "leaderboard", "train", "test", "plan_scale", "submit")
+RUN = (
+    "leaderboard",
+    "make_demo_set",
+    "plan_scale",
+    "print_config",
+    "submit",
+    "test",
+    "train",
+)
 DRY_RUN = ("slurm/submit",)
 # Others end behind their parser and the search for their configs: they need other data, a
 # browser, weights, or half an hour. Each has tests of its own.
