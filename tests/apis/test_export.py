@@ -116,8 +116,10 @@ def test_compiles_as_one_graph_with_gradients(room: str) -> None:
     for a, b in zip(outputs, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
     assert grads.keys() == expected_grads.keys() and grads
+    # Where a softmax is saturated, what is left of a gradient is rounding.
+    rounding = 1e-9 * max(grad.norm() for grad in expected_grads.values())
     for name, grad in expected_grads.items():
-        assert (grads[name] - grad).norm() <= 1e-5 * grad.norm() + 1e-9, name
+        assert (grads[name] - grad).norm() <= 1e-5 * grad.norm() + rounding, name
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from attnseg._atomic import to_plain
 from attnseg.apis.command import UsageError
 from attnseg.apis.experiment import build_config, run_test, run_train
 from attnseg.apis.inferencer import DetInferencer, SegInferencer
-from attnseg.apis.publish import publish
+from attnseg.apis.publish import Published, publish
 from attnseg.apis.refiner import MaskRefiner
 from attnseg.datasets.demo import CLASSES
 from attnseg.file_hash import file_hash
@@ -183,7 +183,10 @@ def test_a_run_with_averages_is_published_with_its_figures(demo_set: Path, tmp_p
     run_train(cfg)
     checkpoint = run / "iter_2.pth"
     metrics = run_test(build_config(config, work_dir=run, checkpoint=checkpoint))
-    files = publish(config, checkpoint, tmp_path / "out", run=run)
+    command = [sys.executable, str(REPO / "tools" / "publish.py"), str(config), str(checkpoint)]
+    command += ["--out", str(tmp_path / "out"), "--run", str(run)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    files = Published(*map(Path, printed.split()[-3:]))
     saved = torch.load(checkpoint, weights_only=False)
     assert any(
         not torch.equal(v, saved["ema_state_dict"][f"module.{k}"])
@@ -206,6 +209,7 @@ def test_a_run_with_averages_is_published_with_its_figures(demo_set: Path, tmp_p
     assert json.loads((folder / "result.json").read_text())["metrics"] == to_plain(metrics)
     # Figures of other weights are none of these.
     other = tmp_path / "other.pth"
-    torch.save({"state_dict": saved["state_dict"], "meta": saved["meta"]}, other)
+    moved = {k: v * 2 if v.is_floating_point() else v for k, v in saved["state_dict"].items()}
+    torch.save({"state_dict": moved, "meta": saved["meta"]}, other)
     card = publish(config, other, tmp_path / "out", run=run).card.read_text()
     assert "Not measured. The run folder has 1 test(s), of other weights." in card
