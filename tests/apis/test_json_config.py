@@ -158,6 +158,15 @@ def test_a_hostile_config_is_refused_and_runs_nothing(
     assert not canary.exists() and "canary" not in sys.modules
 
 
+def test_a_link_with_the_name_of_data_runs_no_program(canary: Path, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.json"
+    file.symlink_to(tmp_path / "canary.py")
+    for read in (build_config, read_model, run_show):
+        with pytest.raises(UsageError, match=r"hostile\.json: a link to .*canary\.py"):
+            read(file)
+    assert not canary.exists()
+
+
 @pytest.mark.parametrize(
     "text", ["", "[1]", "{", '{"a": NaN}', "[" * 100000, '{"filename": 1}', '{"a": "\ud800"}']
 )

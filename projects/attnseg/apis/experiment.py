@@ -61,11 +61,18 @@ def find_config(name: str | Path) -> Path:
     A file may be Python, or the JSON that ``tools/publish.py`` writes.
 
     Raises:
-        UsageError: Nothing of that name; proposes the nearest ones.
+        UsageError: Nothing of that name; proposes the nearest ones. Or it ends in ``.json`` and is
+            a link to another kind of file.
     """
     package, separator, relative = str(name).rpartition("::")
     if not separator and Path(name).is_file():
-        return Path(name).resolve()
+        found = Path(name).resolve()
+        if _is_json(name) and not _is_json(found):
+            # Who names data must not run a program.
+            raise UsageError(
+                f"{name}: a link to {found}, which is not JSON: name that file itself."
+            )
+        return found
     folders = config_folders(package or "attnseg")
     relative = relative.removeprefix("configs/")
     for folder in folders:
@@ -82,6 +89,10 @@ def find_config(name: str | Path) -> Path:
         f"config '{name}' not found: neither a file nor in {places}."
         + (proposal or " Give a path, or a name below configs/.")
     )
+
+
+def _is_json(path: str | Path) -> bool:
+    return Path(path).suffix.lower() == ".json"
 
 
 def build_config(
