@@ -37,7 +37,7 @@ class DataReport:
     """What the doctor found.
 
     Attributes:
-        config: File of the config.
+        config: The config, as it was given.
         contents: The sets that could be read.
         findings: What is wrong with them.
         samples: Images chosen for the sheet.
@@ -96,6 +96,7 @@ def run_data(
         raise UsageError(f"--sheet {sheet}: the sheet is a PNG file, give it a name in .png.")
     cfg = build_config(config, data=data, cfg_options=cfg_options)
     report = check_data(cfg, images, samples if sheet else 0, seed, sys.stderr.isatty())
+    report.config = str(config)
     print_report(report)
     if json is not None:
         write_json(json, report.as_json())

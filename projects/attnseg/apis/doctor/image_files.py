@@ -174,8 +174,9 @@ def _check_kinds(
         (kind, _), entries = rare_first[-1]
         findings.add(code, where, f"most ({len(entries)}) are {kind}", 0)
     own_loader = type_name(loader) == "LoadImage"
+    narrow = type_name(loader) == "LoadImageFromFile" and loader.get("color_type") != "unchanged"
     for (kind, depth), entries in kinds.items():
-        if depth > 8:
+        if depth > 8 and (own_loader or narrow):
             code = "depth-stretched" if own_loader else "depth-lost"
             findings.add(code, where, f"{kind}, such as {entries[0].name}", len(entries))
         problem = _refusal(loader, entries[0].path) if own_loader else None

@@ -188,14 +188,19 @@ def _own_reading(cls: type) -> bool:
 def _open_coco(made: LabelledSet, cls: type, part: Mapping[str, Any]) -> None:
     root, prefix = part.get("data_root"), part.get("data_prefix") or {}
     made.ann_file = join(root, part.get("ann_file") or "")
-    made.images = join(root, prefix.get("img", prefix.get("img_path", "")) or "")
+    made.images = _folder(root, prefix.get("img", prefix.get("img_path")) or "")
     if made.form == PANOPTIC:
         maps = prefix.get("seg", prefix.get("seg_map_path"))
-        made.maps = None if maps is None else join(root, maps)
+        made.maps = None if maps is None else _folder(root, maps)
     if not made.ann_file:
         raise ValueError("no ann_file")
     given = {**cls.METAINFO, **normalise_metainfo(part.get("metainfo"))}
     made.metainfo = normalise_metainfo({k: given[k] for k in ("classes",) if k in given})
+
+
+def _folder(root: str | None, prefix: str) -> str:
+    """Join as the data sets do: an empty prefix is the data folder itself."""
+    return join(root, prefix) if prefix else root or ""
 
 
 def _open_semantic(made: LabelledSet, cls: type, part: Mapping[str, Any]) -> None:
