@@ -6,8 +6,9 @@ train2017 has them, 0.5 GB. Faults of four kinds are planted, which the doctor h
 
 The doctor runs as ``tools/doctor.py data CONFIG --no-images`` does. The reference is what one can
 do with pycocotools: ``COCO(file)``, which checks nothing, and ``annToMask`` of each object, which
-shows what does not decode. Its time for all objects is EXTRAPOLATED from ``--decoded`` of them. Both use one core; CPU time is
-compared, since minutes of wall time depend on what else the machine does.
+shows what does not decode. Its time for all objects is EXTRAPOLATED from ``--decoded`` of them.
+Both use one core; their CPU time is compared, since minutes of wall time depend on what else the
+machine does.
 """
 
 import argparse

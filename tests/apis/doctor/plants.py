@@ -190,6 +190,9 @@ def _instance_plants() -> Iterator[tuple[Any, ...]]:
     yield "not-json", "instances_train.json", _file(file, _cut)
     yield "file-missing", "instances_train.json", _file(file, Path.unlink)
     yield "list-missing", "'images'", _edit("instances_train", lambda c: c.pop("images")), _LOST
+    yield "list-missing", "'images'", _edit("instances_train", lambda c: c["images"].clear()), _LOST
+    by_id = _edit("instances_train", lambda c: c.update(annotations={"1": c["annotations"][0]}))
+    yield "list-missing", "'annotations'", by_id, ("class-empty",)
     other = _setting(f"{_DATA}.ann_file", "annotations/panoptic_train.json")
     yield "wrong-form", "panoptic_train.json", other, ("class-count", "class-empty")
     yield "folder-missing", "images/gone", _setting(f"{_DATA}.data_prefix.img", "images/gone")

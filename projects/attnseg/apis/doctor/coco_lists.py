@@ -5,7 +5,7 @@
 
 import json
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from os import path as osp
 from typing import Any
@@ -26,6 +26,7 @@ _KEYS = {
     PANOPTIC: ("image_id", "segments_info", "file_name"),
     "segment": ("id", "category_id", "area", "bbox"),
 }
+_HASHED = ("id", "image_id", "category_id", "name")
 _PLAIN_KEYS = ("id", "bbox", "area")
 _NAMED = 1 << 24
 
@@ -80,13 +81,14 @@ def _read(source: LabelledSet, findings: Findings) -> dict[str, Any] | None:
     if not isinstance(data, dict):
         findings.add("list-missing", where, f"{path} is a {type(data).__name__}")
         return None
-    if isinstance(data.get("annotations"), dict):
-        data["annotations"] = list(data["annotations"].values())
     for key in ("images", "categories", "annotations"):
-        if not isinstance(data.get(key), list):
-            # Test splits have no annotations.
-            if key in data or key != "annotations":
-                findings.add("list-missing", where, f"'{key}' of {path}")
+        found = data.get(key)
+        # Test splits have no annotations; an evaluator needs them.
+        optional = key == "annotations" and not source.of_metric and key not in data
+        if not isinstance(found, list) or not (found or key == "annotations"):
+            if not optional:
+                state = "is empty" if found == [] else f"is {found!r:.20}"
+                findings.add("list-missing", where, f"'{key}' of {path} {state}")
             data[key] = []
     return data
 
@@ -118,7 +120,7 @@ def _with_keys(
         if lacking:
             name = item.get("id", f"at position {position}")
             findings.add("key-missing", where, f"{what} {name} lacks {', '.join(lacking)}")
-        elif any(isinstance(item.get(k), (list, dict)) for k in ("id", "image_id", "category_id")):
+        elif any(isinstance(item.get(key), (list, dict)) for key in _HASHED):
             findings.add("key-missing", where, f"{what} at position {position} has no usable id")
         else:
             good.append(item)
@@ -167,11 +169,12 @@ def _entry(image: Mapping[str, Any], source: LabelledSet, findings: Findings) ->
 
 
 def _check_names(contents: Contents, findings: Findings) -> None:
-    names = Counter(entry.name for entry in contents.entries)
-    for name, count in names.items():
-        if count > 1:
-            ids = [entry.img_id for entry in contents.entries if entry.name == name]
-            findings.add("file-listed-twice", contents.source.name, f"{name}: ids {ids[:4]}")
+    ids = defaultdict(list)
+    for entry in contents.entries:
+        ids[entry.name].append(entry.img_id)
+    for name, own in ids.items():
+        if len(own) > 1:
+            findings.add("file-listed-twice", contents.source.name, f"{name}: ids {own[:4]}")
 
 
 def _check_instances(

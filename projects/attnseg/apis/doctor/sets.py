@@ -121,9 +121,12 @@ def _open(
 ) -> LabelledSet | None:
     from mmengine.registry import DATASETS
 
-    name = part["type"] if isinstance(part.get("type"), str) else type_name(part)
-    with DATASETS.switch_scope_and_registry(scope) as registry:
-        cls = registry.get(name) if isinstance(part["type"], str) else part["type"]
+    name = cls = part.get("type")
+    if isinstance(name, str):
+        with DATASETS.switch_scope_and_registry(scope) as registry:
+            cls = registry.get(name)
+    else:
+        name = type_name(part) or "a data set without type"
     form = _form(cls)
     if form is None:
         reason = "a class that is not registered" if cls is None else "its files are not known here"
