@@ -1,6 +1,5 @@
 """All labelled files of a config, checked in one go; docs/doctor.md."""
 
-import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from .cross_checks import check_evaluators, check_model, check_things
 from .duplicates import find_copies
 from .findings import Findings
 from .folders import check_folders, check_presence, find_unnamed
-from .image_files import ImageFacts, compare_images, quiet, read_image
+from .image_files import ImageFacts, compare_images, quiet, read_image, threads
 from .panoptic_maps import compare_segments, read_segments
 from .printing import print_report
 from .semantic_maps import compare_map, finish_maps, list_maps, read_map
@@ -205,11 +204,11 @@ def _size(entry: Entry, facts: Mapping[str, ImageFacts]) -> tuple[int, int] | No
 def _read_all(
     paths: Iterable[str | None], read: Callable[[str], _T], what: str, bar: bool
 ) -> dict[str, _T]:
-    """Read each file once; decoders work outside the interpreter's lock, so threads help."""
+    """Read each file once."""
     wanted = list(dict.fromkeys(path for path in paths if path is not None))
     if not wanted:
         return {}
-    with ThreadPool(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPool(threads()) as pool:
         results = pool.imap(read, wanted, chunksize=4)
         return dict(zip(wanted, _progress(bar)(results, what, len(wanted)), strict=True))
 

@@ -1,6 +1,5 @@
 """Images that are in training and in evaluation, as copies or nearly so."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 
@@ -13,7 +12,7 @@ from attnseg.datasets.transforms.decode import decode_image
 
 from .contents import Contents, Entry
 from .findings import Findings
-from .image_files import ImageFacts, to_gray_bytes
+from .image_files import ImageFacts, threads, to_gray_bytes
 
 _ALIKE = 0.85  # correlation of small copies, from which on a pair is looked at closely
 _ROWS = 1024
@@ -48,7 +47,7 @@ def find_copies(
             elif facts[path].small is not None:
                 near[path] = entry
         pairs = _candidates(list(near), list(training), facts)
-        with ThreadPool(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPool(threads()) as pool:
             for (path, other), same in zip(pairs, pool.imap(_same_scene, pairs), strict=True):
                 if same:
                     text = f"{near[path].name} and {training[other].name} of train"

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -198,6 +199,12 @@ def _refusal(loader: Mapping[str, Any], path: str) -> str | None:
 
 def _with(name: str, text: str) -> str:
     return f"{name}: {text}" if text else name
+
+
+def threads() -> int:
+    """How many files are read at once: decoders work outside the interpreter's lock."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def quiet() -> None:
