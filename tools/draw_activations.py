@@ -7,6 +7,7 @@ query at each level and its attention at the finest level. Images may be any tha
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,9 @@ def build_model(cfg: Any) -> tuple[IAUNet, list[str]]:
     with input_errors():
         model = MODELS.build(cfg.model)
     with input_errors(RuntimeError):
-        meta = load_weights(model, cfg.load_from).get("meta") or {}
-    classes = (meta.get("dataset_meta") or {}).get("classes") or ()
+        meta = load_weights(model, cfg.load_from).get("meta")
+    data = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    classes = (data.get("classes") if isinstance(data, Mapping) else None) or ()
     return model.to(get_device()).eval(), list(classes)
 
 

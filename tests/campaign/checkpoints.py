@@ -73,7 +73,7 @@ def cases(random: Random, folder: Path, demo: Path) -> Iterator[Case]:
         yield Case(
             f"checkpoints/{number} {name}: {what}",
             lambda read=read, file=file, out=place / "out": read(file, out),
-            (file.name,),
+            ("iter_7",),
             lambda found, data=data, compared=compared: (
                 "the code in it ran" if marker.exists()
                 else same_weights(data, found) if compared and found is not None else None
@@ -135,7 +135,7 @@ def _kinds(
         "config as code": lambda: _saved(
             {"state_dict": weights, "meta": {"config": f"open({str(marker)!r}, 'w')"}}
         ),
-        "getattr": lambda: _saved({"state_dict": weights, "x": Call(getattr, os, "system")}),
+        "getattr": lambda: _saved({"state_dict": weights, "x": Call(getattr, Path, "touch")}),
         "whole model": lambda: _saved(model()),
         "zip bomb": lambda: bomb(_saved({"state_dict": weights})),
         "compressed": lambda: _compressed(_saved({"state_dict": weights})),

@@ -174,3 +174,70 @@ def test_segment_map_too_large_to_decode_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"a\.png' cannot be decoded: .*exceeds limit"):
         read_segment_ids(str(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (
+            lambda c: c["images"].append(c["images"][0]),
+            ("several images have the id [", "only one"),
+        ),
+        (lambda c: c["categories"].append(c["categories"][0]), ("several categories have the id",)),
+        (lambda c: c["images"][0].update(height="20"), ("has the height '20'",)),
+        (lambda c: c["images"][0].update(width=float("nan")), ("has the width nan",)),
+        (lambda c: c["images"][0].update(height=2**19, width=2**19), ("pixels in all",)),
+        (lambda c: c["images"][0].update(file_name=["a"]), ("has the file_name ['a']",)),
+        (lambda c: c["categories"][0].update(id="5"), ("has the id '5'",)),
+        (lambda c: c["categories"][0].update(name=""), ("has the name ''",)),
+        (lambda c: c["annotations"][0].update(image_id={}), ("has the image_id {}",)),
+        (lambda c: c["annotations"][0].update(category_id=[5]), ("has the category_id [5]",)),
+        (lambda c: c["annotations"][0].update(iscrowd=2), ("has the iscrowd 2",)),
+        (lambda c: c["annotations"][0].update(area=10**400), ("has the area 1000",)),
+    ],
+)
+def test_values_of_another_type_are_named(coco_folder, change, parts):
+    refused(build_instances, coco_folder(change), "annotations.json", *parts)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda c: c["annotations"].append(c["annotations"][0]), "several annotations have image"),
+        (lambda c: c["annotations"][0]["segments_info"][0].update(id=2**24), "has the id 16777216"),
+        (lambda c: c["annotations"][0]["segments_info"][0].update(bbox=[1, 2]), "has the bbox"),
+        (lambda c: c["categories"][0].update(isthing="yes"), "has the isthing 'yes'"),
+        (lambda c: c["categories"][0].update(color=[1, 2, 300]), "has the color"),
+        (
+            lambda c: c["annotations"][0]["segments_info"].append(
+                c["annotations"][0]["segments_info"][0]
+            ),
+            "several segments have the id",
+        ),
+    ],
+)
+def test_values_of_panoptic_files_are_named(panoptic_folder, change, part):
+    refused(build_panoptic, panoptic_folder(change), "panoptic.json", part)
+
+
+def test_deep_nesting_is_no_json(tmp_path):
+    (tmp_path / "a.json").write_text('{"images":' + "[" * 100_000)
+    with pytest.raises(ValueError, match=r"a\.json' is not valid JSON"):
+        read_coco_json(str(tmp_path / "a.json"), "instances")
+
+
+def test_masks_for_decoders_in_c_are_checked_first(coco_folder):
+    """A code of too few runs leaves pixels as they were; a far point takes all memory."""
+    for mask, words in (
+        ({"size": [20, 30], "counts": "0"}, "object 1 of image .*runs of 0 pixels"),
+        ([[1, 1, 5, 1, 5, 1e9]], "object 1 of image .*1048576 pixels from"),
+    ):
+        root = coco_folder(lambda c, mask=mask: c["annotations"][1].update(segmentation=mask))
+        pipeline = [{"type": "attnseg.LoadImage", "check_sizes": True}]
+        dataset = CocoInstanceDataset(
+            data_root=str(root), ann_file="annotations.json", data_prefix={"img": "images"},
+            pipeline=pipeline,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            for index in range(len(dataset)):
+                dataset[index]

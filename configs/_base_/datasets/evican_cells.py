@@ -9,7 +9,12 @@ classes = ("cell", "nucleus")  # ("cell",) leaves the nuclei out
 num_classes = len(classes)
 val_file = "annotations/instances_val.json"
 eval_file = f"annotations/instances_eval_{difficulty}.json"
-common = dict(data_root=data_root, data_prefix=dict(img=""), metainfo=dict(classes=classes))
+common = dict(
+    data_root=data_root,
+    data_prefix=dict(img=""),
+    outside_files=True,
+    metainfo=dict(classes=classes),
+)
 train_dataloader = dict(dataset=dict(ann_file="annotations/instances_train.json", **common))
 val_dataloader = dict(dataset=dict(ann_file=val_file, **common))
 test_dataloader = dict(dataset=dict(ann_file=eval_file, **common))

@@ -5,7 +5,7 @@ _base_ = "./tasks/cells.py"
 data_root = "data/neurips_cellseg/"
 num_classes = 1
 val_file = data_root + "annotations/instances_val.json"
-common = dict(data_root=data_root, data_prefix=dict(img=""))
+common = dict(data_root=data_root, data_prefix=dict(img=""), outside_files=True)
 train_dataloader = dict(dataset=dict(ann_file="annotations/instances_train.json", **common))
 val_dataloader = dict(dataset=dict(ann_file="annotations/instances_val.json", **common))
 test_dataloader = val_dataloader

@@ -272,7 +272,11 @@ class YoloPolygons(_Folder):
         """
         file, found = self._files[image.stem], Prediction(labels=[])
         height, width = image.size
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except ValueError as error:
+            raise InputError(f"'{file}' is no text file: {error}.") from error
+        for number, line in enumerate(lines, 1):
             where = f"'{file}', line {number}"
             if not line.strip():
                 continue

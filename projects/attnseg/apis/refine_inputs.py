@@ -1,5 +1,6 @@
 """Images and strokes of a user: files or arrays, and what is said where they do not fit."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,8 @@ def fault_of(error: ValueError, path: str | Path, name: str) -> str:
 
 
 def _need_file(path: str | Path, name: str) -> Path:
-    if not Path(path).is_file():
+    # Unlike Path.is_file, false too where the name is too long or holds a null byte.
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"{name} does not exist (looked from {Path.cwd()}).")
     return Path(path)
 

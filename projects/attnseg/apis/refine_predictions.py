@@ -27,6 +27,7 @@ from attnseg.evaluation.functional.average_precision import evaluate_detections
 from attnseg.evaluation.instance_metric import PRESETS
 from attnseg.evaluation.masks import encode_segmentation
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
+from attnseg.file_names import check_names
 from attnseg.rle import decode_mask, run_lengths
 from attnseg.zip_limits import check_members
 
@@ -47,7 +48,10 @@ def read_results(path: str | Path) -> list[Record]:
     with input_errors(OSError, zipfile.BadZipFile):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                check_members(archive)
+                try:
+                    check_members(archive)
+                except ValueError as error:
+                    raise UsageError(f"'{path}': {error}.") from error
                 names = [name for name in archive.namelist() if name.endswith(".json")]
                 if len(names) != 1:
                     raise UsageError(f"'{path}' holds {len(names)} json files: one is needed.")
@@ -95,6 +99,9 @@ def find_images(
     if not folder.is_dir():
         raise UsageError(f"folder '{folder}' not found (looked from {Path.cwd()}).")
     if listed is not None:
+        names = [image["file_name"] for image in listed]
+        with input_errors():
+            check_names(names, "--ann-file", f"'{folder}'", "Correct the file.")
         files = {image["id"]: [folder / image["file_name"]] for image in listed}
     else:
         files = defaultdict(list)

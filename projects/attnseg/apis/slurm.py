@@ -244,7 +244,11 @@ def _check(job: SlurmJob) -> None:
         if not option.startswith("-"):
             raise UsageError(f"'{option}' is no option of sbatch: write it as --name=value.")
     # A line of options ends at the end of the line.
-    texts = (job.name, str(job.folder), job.partition, job.account, job.qos, job.memory, job.time)
-    for text in (*texts, job.array, *job.extra):
-        if text is not None and "\n" in text:
-            raise UsageError(f"{text!r} has a line break, which an option of sbatch cannot have.")
+    names = ("name", "folder", "partition", "account", "qos", "memory", "time", "array")
+    texts = [(name, getattr(job, name)) for name in names] + [("sbatch", o) for o in job.extra]
+    for name, text in texts:
+        if text is not None and re.search(r"[\n\r\0]", str(text)):
+            raise UsageError(
+                f"{name} {str(text)!r} has a line break or null byte, which an option of sbatch "
+                "cannot have."
+            )

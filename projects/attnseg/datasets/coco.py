@@ -8,6 +8,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets import CocoPanopticDataset as MMDetCocoPanopticDataset
 
 from ..coco_files import read_coco_json
+from ..file_names import check_names
 from ..registry import DATASETS
 from .checks import check_paths, join, normalise_metainfo
 from .coco_json import ClassTable, class_table, group_by_image
@@ -34,11 +35,13 @@ class _CocoForm(CheckedDataset):
         data_prefix: Mapping[str, str | None] | None = None,
         fraction: float = 1.0,
         fraction_seed: int = 0,
+        outside_files: bool = False,
         lazy_init: bool = False,
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ) -> None:
         self._set_fraction(fraction, fraction_seed)
+        self.outside_files = outside_files
         prefix = {key: folder for key, folder in (data_prefix or {}).items() if folder is not None}
         prefix.setdefault("img", "")
         meta = normalise_metainfo(metainfo)
@@ -64,8 +67,18 @@ class _CocoForm(CheckedDataset):
         if not path:
             raise ValueError(f"{type(self).__name__} needs ann_file, the {self.FORM} json file.")
         self._content = read_coco_json(path, self.FORM, self.NEED)
+        self._check_names(path, self._content)
         self._table = class_table(path, self._content, meta)
         return self._meta_of(self._table)
+
+    def _check_names(self, path: str, content: Mapping[str, Any]) -> None:
+        """Keep a file from elsewhere from choosing what is opened on this machine."""
+        source = f"annotation file '{path}'"
+        names = (image["file_name"] for image in content["images"])
+        fix = "Set outside_files=True in the data set if you trust the file."
+        check_names(names, source, "the folder of images", fix, self.outside_files)
+        pngs = (ann["file_name"] for ann in content["annotations"] if ann.get("file_name"))
+        check_names(pngs, source, "the folder of panoptic PNGs", "Correct the file.")
 
     def _meta_of(self, table: ClassTable) -> dict[str, Any]:
         return {"classes": table.classes, "palette": table.palette}
@@ -103,7 +116,7 @@ class _CocoForm(CheckedDataset):
         return {
             ann["image_id"]: ann["file_name"]
             for ann in content["annotations"]
-            if "file_name" in ann
+            if ann.get("file_name")
         }
 
 
@@ -120,6 +133,8 @@ class CocoInstanceDataset(_CocoForm, CocoDataset):
         fraction: Share of the images to keep, chosen at random with ``fraction_seed``; smaller
             fractions are subsets of larger ones.
         fraction_seed: Seed of that choice.
+        outside_files: Whether the file may name images that lie outside ``data_prefix.img``, as
+            those of our converters do where images stay where they are.
         lazy_init: Read nothing until ``full_init()``; without ``classes``, the file is read
             if it is there.
         pipeline: Transforms; a bare ``LoadImageFromFile`` is read as ``attnseg.LoadImage``.

@@ -7,6 +7,7 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS as MMSEG_DATASETS
 
+from ..file_names import check_names
 from ..registry import DATASETS
 from .checks import (
     check_binary_maps,
@@ -107,8 +108,13 @@ class SemanticDataset(CheckedDataset, BaseSegDataset):
         """List the images and their maps; ``img_id`` is the name below ``img_path``."""
         check_paths(**self._to_check)
         infos = super().load_data_list()
+        prefix = self.data_prefix["img_path"] or "."
+        if self.ann_file and osp.isfile(self.ann_file):
+            listed = (osp.relpath(info["img_path"], prefix) for info in infos)
+            source, fix = f"list '{self.ann_file}'", "Correct the list."
+            check_names(listed, source, f"'{prefix}'", fix)
         for info in infos:
-            name = osp.relpath(info["img_path"], self.data_prefix["img_path"] or ".")
+            name = osp.relpath(info["img_path"], prefix)
             info["img_id"] = name.removesuffix(self.img_suffix)
         classes = self.metainfo["classes"]
         if len(classes) == 2 and self.ignore_index == 255 and not self.reduce_zero_label:

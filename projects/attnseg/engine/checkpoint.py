@@ -73,11 +73,15 @@ def _read(path: str | Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
     setup_env()
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location="cpu", logger="silent")
     weights = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not weights or not all(map(_is_weight, weights.items())):
         raise RuntimeError(
             f"{path}: holds no weights; expected a dict of tensors or one under 'state_dict'."
         )
     return checkpoint, {key.removeprefix("module."): value for key, value in weights.items()}
+
+
+def _is_weight(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

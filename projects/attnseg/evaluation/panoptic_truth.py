@@ -9,6 +9,7 @@ import numpy as np
 from attnseg.coco_files import check_image_name, read_coco_json, read_segment_ids, relabel
 from attnseg.evaluation.classes import match_categories, thing_flags
 from attnseg.evaluation.functional.panoptic_quality import Segment
+from attnseg.file_names import check_names
 
 VOID_ID = 0
 
@@ -31,6 +32,8 @@ class PanopticTruth:
             raise FileNotFoundError(
                 f"'{seg_prefix}' is not a folder; expected the panoptic PNGs ('seg_prefix')."
             )
+        names = (annotation["file_name"] for annotation in content["annotations"])
+        check_names(names, f"'{ann_file}'", f"'{seg_prefix}'", "Correct the file.")
         self.ann_file = str(ann_file)
         self.seg_prefix = Path(seg_prefix)
         self._categories = content["categories"]

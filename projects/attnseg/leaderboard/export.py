@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ COSTS = (
     *("params", "macs", "latency_ms_p50", "latency_ms_p95", "images_per_second"),
     *("peak_memory_mib", "batch_size", "training_seconds"),
 )
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _RECORD_KEYS = (
     *("id", "mode", "name", "seed", "finished", "work_dir", "config.hash", "checkpoint.file"),
     *("checkpoint.sha256", "git.revision", "git.dirty", "data.type", "data.split", "data.hash"),
@@ -149,13 +151,25 @@ def _words(values: Any) -> str:
 
 
 def csv_text(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """A table in CSV; None and NaN are empty fields."""
+    """A table in CSV; None and NaN are empty fields.
+
+    Texts that a spreadsheet would take for a formula get an apostrophe in front.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    # An undefined value is an empty field.
-    writer.writerows([["" if x is None or x != x else x for x in line] for line in lines])
+    writer.writerow(map(_field, header))
+    writer.writerows([map(_field, line) for line in lines])
     return buffer.getvalue()
+
+
+def _field(value: Any) -> Any:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, (int, float)):
+        return value
+    # A line break within a field begins a row in some readers.
+    text = re.sub(r"[\r\n]+", " ", str(value))
+    return f"'{text}" if str(value).startswith(_FORMULA) else text
 
 
 _Renderer = Callable[[Sequence[Table], Sequence[Record], Sequence[Problem]], str]

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from attnseg.file_names import fault_of_name
+
 SCHEMA = 1
 _NAMES = re.compile(r"record(-\d+)?\.json|\d{8}_\d{6}-(train|test)-.+\.json")
 _BESIDE = ("per_image", "predictions")
@@ -242,6 +244,9 @@ def _first_problem(data: Mapping[str, Any]) -> str | None:
         value = ((data.get(group) or {}) if group else data).get(part)
         if not isinstance(value, (str, type(None))):
             return f"'{key}' is {value!r:.40}, expected a text or null"
+    beside = data.get("per_image")
+    if beside and (Path(beside).name != beside or fault_of_name(beside)):
+        return f"'per_image' is {beside!r:.40}, expected the name of a file beside the record"
     evaluators = data.get("evaluators") or []
     if not isinstance(evaluators, list) or not all(isinstance(e, dict) for e in evaluators):
         return f"'evaluators' is {evaluators!r:.40}, expected a list of objects"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from attnseg.coco_files import read_coco_json, read_segment_ids
 from attnseg.evaluation.masks import encode_segmentation
 from attnseg.file_hash import file_hash, files_hash
+from attnseg.file_names import fault_of_name
 from attnseg.leaderboard.pictures import read_image
 from attnseg.per_image import ImageRef
 from attnseg.rle import decode_mask
@@ -123,6 +124,8 @@ class Truth:
         return self._contents[file]
 
     def _panoptic(self, file: Path, annotation: dict[str, Any]) -> Segments | None:
+        if fault_of_name(annotation["file_name"]):
+            return None
         png = next((p for p in _panoptic_pngs(file, annotation["file_name"]) if p.is_file()), None)
         if png is None:
             return None

@@ -243,8 +243,10 @@ def _is_safetensors(path: str | Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def _is_known(key: str) -> bool:
-    return bool(re.match(r"(model\.)?(downs|bottleneck|ups|attentions|final_conv)\.", key))
+def _is_known(key: object) -> bool:
+    return isinstance(key, str) and bool(
+        re.match(r"(model\.)?(downs|bottleneck|ups|attentions|final_conv)\.", key)
+    )
 
 
 def _rename(key: str) -> str:

@@ -10,6 +10,7 @@ from pycocotools import mask as rle_tools
 
 from ...coco_files import read_coco_json
 from ...coco_objects import measure_object, usable_polygons
+from ...file_names import check_names
 from ...rle import mask_area, run_lengths
 from ..coco_json import group_by_image
 from .image_files import ImageFiles, check_size, read_size
@@ -27,16 +28,8 @@ def read_published(path: Path) -> dict[str, Any]:
             has no file name or its id stands twice; or if there is no annotation.
     """
     content = read_coco_json(str(path), "instances", _NEED, by_id=True)
-    for image in content["images"]:
-        if not isinstance(image["file_name"], str) or not image["file_name"]:
-            raise ValueError(
-                f"annotation file '{path}': image {image['id']} has the file_name "
-                f"{image['file_name']!r:.80}: the name of its file needed."
-            )
-    ids = Counter(image["id"] for image in content["images"])
-    twice = [image_id for image_id, count in ids.items() if count > 1]
-    if twice:
-        raise ValueError(f"annotation file '{path}': several images have the id {twice[:5]}.")
+    names = (image["file_name"] for image in content["images"])
+    check_names(names, f"annotation file '{path}'", "the folder of images", "Correct the file.")
     if not content["annotations"]:
         raise ValueError(f"annotation file '{path}' has no annotation: it is no split with cells.")
     return content

@@ -243,7 +243,7 @@ def read_predictions(folder: str | Path) -> SavedPredictions:
         )
         if len(predictions.things) != len(classes):
             raise ValueError(f"{len(classes)} classes, {len(predictions.things)} thing flags")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(path, error) from error
     return predictions
 
@@ -276,7 +276,10 @@ def _saved_image(entry: Mapping[str, Any]) -> SavedImage:
     if PurePath(name).name != name or "\\" in name or not set(parts) <= SUFFIXES.keys():
         raise ValueError(f"image named {name!r} with the parts {parts}")
     height, width = entry["size"]
-    return SavedImage(entry["id"], entry["path"], name, (int(height), int(width)), parts)
+    img_id, path = entry["id"], entry["path"]
+    if not isinstance(path, str) or not isinstance(img_id, (int, str, type(None))):
+        raise ValueError(f"image {name!r} with the id {img_id!r:.40} and the path {path!r:.40}")
+    return SavedImage(img_id, path, name, (int(height), int(width)), parts)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
