@@ -24,6 +24,13 @@ def public_modules() -> list[str]:
     return names
 
 
+def entry(name: str) -> str:
+    """What mkdocstrings reads; what a package only hands on stands with its modules."""
+    init = SOURCE / name.replace(".", "/") / "__init__.py"
+    only_hands_on = init.is_file() and not re.search(r"^(class|def) ", init.read_text(), re.M)
+    return f"::: {name}" + ("\n    options:\n      members: false" if only_hands_on else "")
+
+
 def reference_pages() -> dict[str, str]:
     """Text of each page of the reference by its path: a page a package, and their index."""
     groups: dict[str, list[str]] = {}
@@ -32,12 +39,21 @@ def reference_pages() -> dict[str, str]:
         inside = bool(first) and (SOURCE / "attnseg" / first[0]).is_dir()
         groups.setdefault(first[0] if inside else "attnseg", []).append(name)
     pages = {
-        f"{REFERENCE}/{package}.md": "\n\n".join([f"# {package}", *(f"::: {n}" for n in names)])
+        f"{REFERENCE}/{package}.md": "\n\n".join([f"# {package}", *map(entry, names)])
         for package, names in groups.items()
     }
     links = "\n".join(f"- [{package}]({package}.md)" for package in groups)
     pages[f"{REFERENCE}/index.md"] = f"# Reference\n\nFrom the docstrings.\n\n{links}\n"
     return pages
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Name how-to pages in the navigation that it does not list, at the end of their part."""
+    listed = str(config.nav)
+    pages = sorted(f"docs/{path.name}" for path in (REPO / "docs").glob("*.md"))
+    how_to = next(part["How-to"] for part in config.nav if "How-to" in part)
+    how_to += [page for page in pages if f"'{page}'" not in listed]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -67,3 +83,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         )
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\(((?!http|#)[^)\s]+)\)", name, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Take the roles of reStructuredText from names in docstrings, and the paths with a tilde."""
+    html = re.sub(r":(?:attr|class|data|exc|func|meth|mod):(?=<code>)", "", html)
+    return re.sub(r"<code>~[\w.]*?(\w+)</code>", r"<code>\1</code>", html)

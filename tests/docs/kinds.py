@@ -33,8 +33,12 @@ READ = (
     "convert_refine_weights",
     "count_strokes",
     "dataset_converters/cityscapes",
+    "doctor",
     "draw_activations",
+    "export",
+    "publish",
     "refine_app",
+    "segment",
 )
 SWEEP = {"plan": "run", "status": "run", "submit": "dry run", "run": "read", "table": "read"}
 # Words that stand for a name of the reader's.
@@ -67,11 +71,14 @@ CONFIG_OF_PAGE = {
     "configs/sweeps/README.md": "iaunet/iaunet_r50_1xb8-16000i_evican-instance-512x512.py",
 }
 PROGRAM = re.compile(r"^(?:.* )?tools/(\S+)\.(?:py|sh)( |$)")
+INSTALLED = re.compile(r"^(?:python -m )?attnseg ([a-z-]+)")
 
 
 def program(command: Command) -> str | None:
     """The tool that a command calls, by its path below ``tools`` without suffix."""
-    found = PROGRAM.match(command.text)
+    found, installed = PROGRAM.match(command.text), INSTALLED.match(command.text)
+    if installed:
+        return installed[1].replace("-", "_")
     return found[1] if found else None
 
 
@@ -83,12 +90,14 @@ def kind(command: Command) -> str | None:
     first = command.words[0]
     if first == "make":
         return "dry run"
-    if first == "pip" or first == "export" or first == "[":
+    if first in ("pip", "mim", "export", "[") or command.text == "python -m attnseg":
         return "read"
     name = program(command)
     if name == "sweep":
         return SWEEP.get(command.words[2])
     if first in ("torchrun", "srun") or name in ("slurm/dist_train", "slurm/dist_test"):
+        return "read"
+    if INSTALLED.match(command.text):
         return "read"
     if first != "python" or name is None:
         return None

@@ -71,10 +71,15 @@ def test_command(command: Command, worlds, demo_set, monkeypatch) -> None:
         planned = ["make", "-n", "-C", str(REPO), words[1]]
         assert subprocess.run(planned, capture_output=True, check=False).returncode == 0
     elif first == "pip":
-        assert words[1] == "install"
-        assert words[2] == "-e" or Requirement(words[2]).name in requirements()
+        assert words[1] in ("install", "wheel")
+        own = words[2].startswith(("-", "dist/"))
+        assert own or Requirement(words[2]).name in requirements()
+    elif first == "mim":
+        configs = [word for word in words if word.endswith(".py")]
+        assert words[1] in ("train", "test", "search") and words[2] == "attnseg"
+        assert all(experiment.find_config(name) for name in configs)
     elif tool is None:
-        assert first in ("export", "[") or what == "own test", command
+        assert first in ("export", "[") or len(words) == 3 or what == "own test", command
     elif command.page not in WORD_FOR_WORD:
         assert (REPO / f"tools/{tool}.py").is_file() or (REPO / f"tools/{tool}.sh").is_file()
         check_tool(command, tool, words, demo_set, monkeypatch)
@@ -82,8 +87,8 @@ def test_command(command: Command, worlds, demo_set, monkeypatch) -> None:
 
 def check_tool(command: Command, tool: str, words: list[str], demo_set, monkeypatch) -> None:
     what = kind(command)
-    start = next(i for i, word in enumerate(words) if word.endswith((".py", ".sh"))) + 1
-    rest = words[start:]
+    named = (f"tools/{tool}.py", f"tools/{tool}.sh", tool.replace("_", "-"))
+    rest = words[next(i for i, word in enumerate(words) if word in named) + 1 :]
     if tool.startswith("slurm/dist_"):
         # The script hands all but the number of processes to the tool.
         tool = tool.removeprefix("slurm/dist_")

@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,19 @@ def hooks() -> dict[str, Any]:
 
 
 def test_navigation_has_every_page_once(hooks) -> None:
-    nav = nav_pages(yaml.safe_load((SITE / "mkdocs.yml").read_text())["nav"])
+    config = types.SimpleNamespace(nav=yaml.safe_load((SITE / "mkdocs.yml").read_text())["nav"])
+    nav = nav_pages(hooks["on_config"](config).nav)
     pages = {str(page.relative_to(REPO)) for page in PAGES}
     assert sorted(nav) == sorted(pages | {"docs/reference/index.md"})
+
+
+def test_the_index_links_to_every_page_of_docs() -> None:
+    text = (REPO / "docs/README.md").read_text()
+    assert [
+        page.name
+        for page in PAGES
+        if page.parent.name == "docs" and page.name != "README.md" and f"]({page.name})" not in text
+    ] == []
 
 
 def test_every_public_module_is_in_the_reference(hooks) -> None:
@@ -52,6 +63,7 @@ def test_the_site_builds_without_a_warning(hooks, tmp_path: Path) -> None:
     assert ended.returncode == 0 and "WARNING" not in ended.stderr, ended.stderr[-3000:]
     page = (tmp_path / "docs/reference/layers.html").read_text()
     assert "attnseg.layers.attention.pixel_attention" in page and "kv_stride" in page
+    assert ":func:" not in page and ":attr:" not in page
     home = (tmp_path / "index.html").read_text()
     assert 'href="docs/tutorial.html"' in home
 
