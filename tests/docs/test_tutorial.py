@@ -72,7 +72,8 @@ def test_ten_steps_from_microscope_files_to_the_page(tmp_path, demo_set, data_ro
     if "doctor" not in MISSING:
         assert (tmp_path / "sheet.png").is_file()
     if not {"publish", "segment"} & set(MISSING):
-        assert len(list((tmp_path / "masks").iterdir())) >= 6
+        assert len(list((tmp_path / "masks/overlay").iterdir())) == 6
+        assert (tmp_path / "masks/coco_results.json").is_file()
 
 
 def test_the_page_has_ten_steps() -> None:
