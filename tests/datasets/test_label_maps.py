@@ -119,7 +119,7 @@ def test_bad_input_is_named_and_no_set_is_made(files, harm, message):
 def test_a_class_called_background_leaves_no_set(files):
     with pytest.raises(ValueError, match="'background'"):
         convert(files, name="background", val_fraction=0.4)
-    assert not (files / "data").exists()
+    assert sorted(path.name for path in files.iterdir()) == ["labels", "microscope"]
 
 
 def test_tool(files, monkeypatch, capsys):

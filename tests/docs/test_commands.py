@@ -25,19 +25,6 @@ from tests.docs.world import (
 WORD_FOR_WORD = ("docs/tutorial.md", "docs/configs.md")
 
 
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory, demo_set):
-    root = tmp_path_factory.mktemp("pages")
-    made: dict[str, Path] = {}
-
-    def of(page: str) -> Path:
-        if page not in made:
-            made[page] = make_world(root / page.replace("/", "-"), page, demo_set)
-        return made[page]
-
-    return of
-
-
 def test_every_command_is_known() -> None:
     assert [str(command) for command in COMMANDS if kind(command) is None] == []
 
@@ -48,23 +35,36 @@ def test_a_page_with_a_test_of_its_own_is_in_it(page: str) -> None:
     assert Path(page).name in (REPO / file).read_text()
 
 
-@pytest.mark.parametrize("text", ["python tools/train.py X --dta Y", "python tools/tain.py X"])
-def test_a_misspelt_command_is_found(text: str, worlds, monkeypatch) -> None:
-    words = text.replace("X", "maskattn-unet_small_1xb8-400i_demo-panoptic-128x128").split()
-    command = Command("README.md", shlex.join(words), tuple(words))
-    monkeypatch.chdir(worlds("README.md"))
-    if kind(command) is not None:
-        with pytest.raises(AssertionError, match="status 2"):
-            check_read(command, words[2:], monkeypatch)
+@pytest.mark.parametrize("option", ["--dta", "--max-itters 3"])
+def test_a_misspelt_option_is_found(option: str, tmp_path, demo_set, monkeypatch) -> None:
+    config = "maskattn-unet_small_1xb8-400i_demo-panoptic-128x128"
+    command = Command("README.md", f"python tools/train.py {config} {option}", ())
+    monkeypatch.chdir(make_world(tmp_path / "world", "README.md", demo_set))
+    with pytest.raises(AssertionError, match="status 2"):
+        check_read(command, [config, *option.split()], monkeypatch)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_command(command: Command, worlds, demo_set, monkeypatch) -> None:
-    what = kind(command)
-    assert what is not None, f"unknown command: {command}"
+def test_a_misspelt_tool_is_found() -> None:
+    words = ("python", "tools/tain.py", "mine.py")
+    assert kind(Command("README.md", shlex.join(words), words)) is None
+
+
+@pytest.mark.parametrize("page", sorted({command.page for command in COMMANDS}))
+def test_commands_of_a_page_in_their_order(page: str, tmp_path, demo_set, monkeypatch) -> None:
+    folder = make_world(tmp_path / "world", page, demo_set)
+    for command in (command for command in COMMANDS if command.page == page):
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            try:
+                check(command, demo_set, patch)
+            except Exception as error:
+                raise AssertionError(f"failed: {command}") from error
+
+
+def check(command: Command, demo_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = words_here(command)
-    folder = worlds(command.page)
-    monkeypatch.chdir(folder)
+    what = kind(command)
+    assert what is not None, "unknown command"
     first, tool = words[0], program(command)
     if first == "make":
         assert re.search(rf"^{words[1]}:", (REPO / "Makefile").read_text(), re.MULTILINE)

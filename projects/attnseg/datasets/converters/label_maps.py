@@ -3,10 +3,11 @@
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from .label_pairs import encode_pairs, pair_files
 from .panoptic_from_instances import panoptic_from_instances
-from .split import split_by_seed
+from .split import Split, split_by_seed
 
 # Longest first: "_cp_masks" ends with "_masks".
 LABEL_ENDINGS = ("_cp_masks", "_masks", "_mask", "_label", "_labels")
@@ -54,21 +55,25 @@ def convert_label_maps(
         raise FileExistsError(f"'{out}' is there already: give another --out, or remove it.")
     pairs = pair_files(images, labels, LABEL_ENDINGS)
     splits = split_by_seed(encode_pairs(pairs, lambda path: path.name, workers), val_fraction, seed)
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    lines = []
-    for split, made in splits.items():
-        ann_file = part / f"annotations/instances_{split}.json"
-        lines.append(made.write(ann_file, (name,)).replace(str(part), str(out)))
-        folder = part / "images" / split
-        folder.mkdir(parents=True)
-        for image in made.images:
-            shutil.copyfile(images / image["file_name"], folder / image["file_name"])
-        panoptic_from_instances(
-            ann_file,
-            part / f"annotations/panoptic_{split}.json",
-            part / "panoptic" / split,
-            "background",
-        )
-    os.replace(part, out)
-    return lines
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as made:
+        part = Path(made) / out.name
+        lines = [_write(part, split, kept, images, name) for split, kept in splits.items()]
+        os.replace(part, out)
+    return [line.replace(str(part), str(out)) for line in lines]
+
+
+def _write(root: Path, split: str, kept: Split, images: Path, name: str) -> str:
+    ann_file = root / f"annotations/instances_{split}.json"
+    line = kept.write(ann_file, (name,))
+    folder = root / "images" / split
+    folder.mkdir(parents=True)
+    for image in kept.images:
+        shutil.copyfile(images / image["file_name"], folder / image["file_name"])
+    panoptic_from_instances(
+        ann_file,
+        root / f"annotations/panoptic_{split}.json",
+        root / "panoptic" / split,
+        "background",
+    )
+    return line
