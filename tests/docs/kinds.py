@@ -9,6 +9,8 @@ from tests.docs.pages import COMMANDS, Command
 OWN_TESTS = {
     "docs/tutorial.md": ("tests/docs/test_tutorial.py", ""),
     "docs/configs.md": ("tests/apis/test_configs_page.py", ""),
+    "docs/doctor.md": ("tests/apis/doctor/test_page.py", ""),
+    "docs/inference.md": ("tests/apis/test_inference_docs.py", "tools/segment.py"),
     "docs/cells.md": ("tests/datasets/test_cells_page.py", "tools/dataset_converters/"),
     "docs/leaderboard.md": ("tests/leaderboard/test_tool.py", "tools/leaderboard.py"),
     "docs/refine_page.md": ("tests/apis/test_refine_docs.py", "tools/refine_"),
@@ -58,6 +60,7 @@ PLACEHOLDERS = {
     "IMAGE_INFO.json": "data/demo/annotations/instances_val.json",
     "FILE.zip": "detections_val_mine_results.zip",
     "FILE.pth": "iter_1.pth",
+    "published/NAME-<hash>.json": "maskattn-unet_small_1xb8-400i_demo-panoptic-128x128",
 }
 CONFIG_OF_PAGE = {
     "configs/iaunet/README.md": "iaunet_small_1xb4-1200i_dsb2018-instance-128x128",
@@ -101,7 +104,7 @@ def kind(command: Command) -> str | None:
         return "read"
     if first != "python" or name is None:
         return None
-    if name in ("train", "test") and command in _REPEATED:
+    if name in ("train", "test") and (command in _REPEATED or "<hash>" in command.text):
         return "read"
     for names, what in ((RUN, "run"), (DRY_RUN, "dry run"), (READ, "read")):
         if name in names:

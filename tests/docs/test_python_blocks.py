@@ -17,8 +17,9 @@ from tests.docs.world import build_model
 REGISTRIES = [
     value for name, value in vars(registry).items() if name.isupper() and hasattr(value, "get")
 ]
-# Held to what they print by tests/apis/test_configs_page.py; a sweep is no config of a run.
-OTHERS = {"docs/configs.md": "", "docs/sweeps.md": "title = "}
+# Held to what they print by tests/apis/test_configs_page.py, or run by test_inference_docs.py; a
+# sweep is no config of a run.
+OTHERS = {"docs/configs.md": "", "docs/inference.md": "", "docs/sweeps.md": "title = "}
 # A leaf that a page shows as if it lay in that folder of ours.
 FOLDERS = {"docs/cells.md": "iaunet", "docs/scale.md": "maskattn_unet"}
 

@@ -49,6 +49,9 @@ def make_world(root: Path, page: str, demo_set: Path) -> Path:
     for name in SETS:
         (root / "data" / name).symlink_to(demo_set)
     (root / "configs").symlink_to(REPO / "configs")
+    # Pages that call their reader's config so, and show none.
+    base = PLACEHOLDERS["CONFIG"]
+    (root / "mine.py").write_text(f'_base_ = "attnseg::maskattn_unet/{base}.py"\n')
     for language, text in blocks(REPO / page):
         name = re.match(r"# (\w+\.py)\n", text)
         if language == "python" and name:
