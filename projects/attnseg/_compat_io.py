@@ -4,13 +4,12 @@ import json
 import os
 import pickle
 import re
-import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from attnseg import _atomic
-from attnseg._seal import archive_damage, damage, is_sealed, write_sealed
+from attnseg._seal import archive_damage, damage, is_archive, is_sealed, write_sealed
 
 PUBLISHED = "attnseg"
 """Key in the metadata of a safetensors file: JSON with ``dataset_meta`` and where it is from."""
@@ -59,7 +58,7 @@ def safe_torch_load(
         sealed = is_sealed(file)
         wrong = damage(file) if sealed else None
         # torch itself compares no checksum: a flipped bit would be a wrong weight.
-        if wrong is None and zipfile.is_zipfile(file):
+        if wrong is None and is_archive(file):
             wrong = archive_damage(file, checksums=not sealed)
     if wrong:
         raise RuntimeError(f"{file} {wrong}. Copy it again, or use the checkpoint before it.")

@@ -61,6 +61,14 @@ def damage(path: str | Path) -> str | None:
     return archive_damage(path)
 
 
+def is_archive(path: str | Path) -> bool:
+    """Whether a file is a zip archive, be it a damaged one."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # an end that tells of several disks
+        return True
+
+
 def archive_damage(path: str | Path, checksums: bool = True) -> str | None:
     """What is wrong with a zip archive by its own words, as of `damage`.
 

@@ -62,13 +62,18 @@ def usable_polygons(polygons: Sequence[Any], name: str) -> list[list[float]]:
                 f"{name}: its polygon {polygon!r:.80} has points that are no numbers: x and y in "
                 "turn needed. Correct it, or remove the annotation."
             )
+        if len(polygon) % 2:
+            raise InputError(
+                f"{name}: its polygon {polygon!r:.80} has {len(polygon)} values: x and y in turn "
+                "needed. Correct it, or remove the annotation."
+            )
         # pycocotools takes memory and time for each pixel of an edge, and ends the process.
         if polygon and max(max(polygon), -min(polygon)) > _FARTHEST:
             raise InputError(
                 f"{name}: its polygon {polygon!r:.80} has points more than {_FARTHEST} pixels from "
                 "the corner of the image. Correct it, or remove the annotation."
             )
-    return [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    return [polygon for polygon in polygons if len(polygon) >= 6]
 
 
 def measure_object(segmentation: Any, size: Sequence[int], name: str) -> dict[str, Any]:

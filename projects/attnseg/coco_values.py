@@ -78,7 +78,7 @@ _ID = (_is_id, "a number or a text")
 _CATEGORY = (lambda value: _is_integer(value) and abs(value) < 1 << 63, "a whole number")
 _NUMBER = (is_number, "a finite number")
 _FLAG = (_is_flag, "0 or 1")
-_FILE = (lambda value: value is None or _is_text(value), "the name of a file")
+_FILE = (lambda value: isinstance(value, str), "the name of a file")
 _RULES = {
     "image": {
         "id": _ID,

@@ -149,7 +149,7 @@ def read_tables(path: str | Path) -> dict[str, PerImageTable]:
                     settings=entry["settings"],
                     classes=tuple(entry["classes"]),
                     images=tuple(ImageRef(*image) for image in entry["images"]),
-                    arrays={key: archive[f"{index}.{key}"] for key in entry["arrays"]},
+                    arrays={key: _array(archive[f"{index}.{key}"]) for key in entry["arrays"]},
                 )
                 for index, entry in enumerate(content["tables"])
             }
@@ -158,3 +158,10 @@ def read_tables(path: str | Path) -> dict[str, PerImageTable]:
             f"'{path}' is damaged or no file of per-image statistics "
             f"({type(error).__name__}: {error}). Evaluate the checkpoint again."
         ) from error
+
+
+def _array(value: Any) -> np.ndarray:
+    """What numpy takes for an array: of a member that is none, it gives the bytes."""
+    if not isinstance(value, np.ndarray):
+        raise ValueError("a part that is no array")
+    return value

@@ -198,6 +198,8 @@ def _other_form(rle: dict[str, Any], listed: bool) -> Any:
 def _encoded(segmentation: Any, size: tuple[int, int]) -> Any:
     if isinstance(segmentation, list):
         polygons = [p for p in segmentation if len(p) >= 6]
+        if not polygons:
+            return rle_tools.encode(np.zeros(size, np.uint8, order="F"))
         return rle_tools.merge(rle_tools.frPyObjects(polygons, *size))
     if isinstance(segmentation["counts"], list):
         return rle_tools.frPyObjects(segmentation, *size)

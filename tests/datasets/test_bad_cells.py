@@ -82,7 +82,10 @@ def change(root, act):
         (lambda c: c["annotations"][0].update(area=None), r"annotation 1100 has the area None"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"1100 has the bbox \[1, 2, 3\]"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, "4"]), "1100 has the bbox"),
-        (lambda c: c["annotations"][0].update(iscrowd=None), "its iscrowd is None"),
+        (
+            lambda c: c["annotations"][0].update(iscrowd=None),
+            "1100 has the iscrowd None, expected 0 or 1",
+        ),
         (
             lambda c: c["annotations"][0].update(segmentation=[[0, 0, "1", 1, 2, 2]]),
             "points that are no numbers",

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as rle_tools
 
-from attnseg.coco_files import decode_image
+from attnseg.apis.external_maps import read_label_map, size_text
 from attnseg.coco_objects import usable_polygons
 from attnseg.coco_values import is_number
 from attnseg.errors import InputError
@@ -335,7 +333,10 @@ class SavedFolder:
     def __init__(self, path: Path, images: Sequence[ImageInfo], classes: Classes) -> None:
         self._saved: SavedPredictions = read_predictions(path)
         self._names = classes.names
-        self._order = [nearest_label(name, classes.names) for name in self._saved.classes]
+        try:
+            self._order = [nearest_label(name, classes.names) for name in self._saved.classes]
+        except InputError as error:
+            raise InputError(f"'{path}': {error}") from error
         known = {image.id for image in images} | {Path(image.path).name for image in images}
         for image in self._saved:
             if image.id not in known and Path(image.path).name not in known:
@@ -357,7 +358,7 @@ class SavedFolder:
         """
         saved, found = self._saved.find(id=image.id, path=image.path), Prediction()
         if saved.size != image.size:
-            raise InputError(_size_text(f"prediction of '{image.path}'", saved.size, image.size))
+            raise InputError(size_text(f"prediction of '{image.path}'", saved.size, image.size))
         order = np.array([*self._order, len(self._names)])
         if "instances" in saved.parts:
             own = self._saved.instances(saved)
@@ -403,57 +404,9 @@ def to_rle(segmentation: Any, size: tuple[int, int], where: str) -> dict[str, An
     return {"size": list(size), "counts": segmentation["counts"]}
 
 
-def read_label_map(file: Path, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Read a map of whole numbers (H, W) from TIFF, PNG or NPY.
-
-    Raises:
-        InputError: It is damaged, pickled, not a single channel, or not of the size of the image.
-    """
-    try:
-        if file.suffix.lower() == ".npy":
-            pixels = np.load(file, allow_pickle=False)
-        elif file.suffix.lower() == ".png":
-            pixels = _read_png(file, size)
-        else:
-            pixels = tifffile.imread(file)
-    except InputError:
-        raise
-    except Exception as error:  # each of the decoders raises its own
-        hint = ""
-        if file.suffix.lower() == ".npy" and "pickle" in str(error):
-            hint = " Pickled files may run code and are not read: save the masks as TIFF or PNG."
-        raise InputError(f"'{file}' cannot be read ({error}).{hint}") from error
-    if not np.issubdtype(pixels.dtype, np.integer) or pixels.ndim != 2:
-        raise InputError(
-            f"'{file}' has shape {pixels.shape} and type {pixels.dtype}: whole numbers (H, W) are "
-            "needed."
-        )
-    if pixels.shape != size:
-        raise InputError(_size_text(f"'{file}'", pixels.shape, size))
-    return pixels.astype(np.int64)
-
-
-def _read_png(file: Path, size: tuple[int, int]) -> NDArray[Any]:
-    """Values as stored: of a palette the numbers, of one bit 0 and 1, which OpenCV makes 255."""
-
-    def check(image: Image.Image) -> None:
-        if image.size[::-1] != size:
-            raise InputError(_size_text(f"'{file}'", image.size[::-1], size))
-
-    pixels = decode_image(file.read_bytes(), check)
-    return pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-
-
 def source_files(path: Path) -> list[Path]:
     """The files that a result consists of, for their hash."""
     return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-
-
-def _size_text(what: str, found: Sequence[int], size: Sequence[int]) -> str:
-    return (
-        f"{what} has size (H, W) = {tuple(found)}, the image has {tuple(size)}: results must be at "
-        "the original size."
-    )
 
 
 def _is_id(value: Any) -> bool:

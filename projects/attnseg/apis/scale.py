@@ -45,6 +45,8 @@ def apply_scale(cfg: Any, *, amp: bool = False, rule: str | None = None) -> None
     if rule is not None:
         scale["lr_rule"] = rule
     mmengines = cfg.get("auto_scale_lr") or {}
+    if not isinstance(mmengines, Mapping):
+        raise UsageError(f"auto_scale_lr: expected a dict, got {mmengines!r:.60}.")
     if mmengines.get("enable") and scale["lr_rule"] is None:
         scale["lr_rule"] = "linear"
     changed = {key: value for key, value in scale.items() if value != _DEFAULTS[key]}

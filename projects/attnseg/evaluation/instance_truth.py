@@ -10,6 +10,7 @@ from attnseg.coco_files import check_image_name, read_coco_json
 from attnseg.evaluation.base import to_numpy
 from attnseg.evaluation.classes import match_categories, thing_flags
 from attnseg.evaluation.masks import encode_masks, encode_segmentation, mask_areas
+from attnseg.rle import run_lengths
 
 Record = dict[str, Any]
 
@@ -88,12 +89,21 @@ class InstanceTruth:
                 "area": float(annotation["area"]),
             }
             if self._masks:
-                owner = f"annotation {annotation.get('id')} (img_id {img_id})"
-                record["segmentation"] = encode_segmentation(
-                    annotation["segmentation"], size, f"{owner} in '{self.ann_file}'"
-                )
+                owner = f"annotation {annotation.get('id')} (img_id {img_id}) in '{self.ann_file}'"
+                segmentation = annotation["segmentation"]
+                if isinstance(segmentation, dict):
+                    _check_rle(segmentation, owner)
+                record["segmentation"] = encode_segmentation(segmentation, size, owner)
             records.append(record)
         return records, size
+
+
+def _check_rle(rle: Mapping[str, Any], owner: str) -> None:
+    """The decoders in C trust what they read."""
+    try:
+        run_lengths(rle)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {error}.") from error
 
 
 def sample_objects(

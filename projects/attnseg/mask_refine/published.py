@@ -7,7 +7,6 @@ folder alone.
 """
 
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from attnseg._atomic import create_bytes
-from attnseg._seal import archive_damage
+from attnseg._seal import archive_damage, is_archive
 from attnseg.errors import InputError
 from attnseg.file_hash import file_hash
 from attnseg.mask_refine.unet import RefineUNet
@@ -106,7 +105,7 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
             f"{path}: is a safetensors file, so it is converted already; published checkpoints "
             "are of Lightning (.ckpt)"
         )
-    if zipfile.is_zipfile(path) and (wrong := archive_damage(path)):
+    if is_archive(path) and (wrong := archive_damage(path)):
         raise InputError(f"{path}: {wrong}; fetch the published file again")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -146,10 +146,7 @@ def _clean(
     if measured["area"] <= 0 or width < 1 or height < 1 or not inside:
         dropped["objects smaller than a pixel or outside the image"] += 1
         return None
-    crowd = part.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        raise ValueError(f"{owner}: its iscrowd is {crowd!r:.80}: 0 or 1 needed.")
-    return {"segmentation": segmentation, **measured, "iscrowd": int(crowd)}
+    return {"segmentation": segmentation, **measured, "iscrowd": int(part.get("iscrowd", 0))}
 
 
 def _compress(segmentation: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:

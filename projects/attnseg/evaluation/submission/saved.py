@@ -232,7 +232,9 @@ def read_predictions(folder: str | Path) -> SavedPredictions:
     try:
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']}, this program reads {VERSION}")
-        classes = tuple(map(str, content["classes"]))
+        classes = tuple(content["classes"])
+        if not all(isinstance(name, str) for name in classes):
+            raise ValueError(f"the classes {classes!r:.80}, which are no names")
         palette = content["palette"]
         predictions = SavedPredictions(
             folder,
@@ -285,7 +287,7 @@ def _saved_image(entry: Mapping[str, Any]) -> SavedImage:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     if not isinstance(content, dict):
         raise _damaged(path, f"an object is needed, not {type(content).__name__}")
