@@ -154,4 +154,5 @@ def _same(found: Any) -> str | None:
     plain = Config.fromfile(found.filename)
     if plain.get("model") is None:
         return None
-    return None if plain.model == found.model else "another model than mmengine reads"
+    # As text: NaN equals nothing.
+    return None if repr(plain.model) == repr(found.model) else "another model than mmengine reads"
