@@ -1,4 +1,4 @@
-"""The error that says what was given wrong, wherever it is noticed."""
+"""The errors that say what was given wrong, wherever it is noticed."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The tools show it as one line, also from the midst of a training, where other errors are the
     program's and keep their traceback.
     """
+
+
+class SampleError(RuntimeError):
+    """A transform failed at an image; the message names the image and has the transform's error."""

@@ -130,6 +130,10 @@ def main() -> None:
     step = {"type": "mmengine.Broken", "name": "train_00001.png"}
     cfg.train_dataloader.dataset.pipeline.insert(1, step)
     ending("broken", run_train, cfg)
+    cfg = config(root, out / "broken", 4)
+    cfg.load_from = str(out / "val/iter_4.pth")
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(step, name="val_00001.png"))
+    ending("broken, test", run_test, cfg)
     image = root / "images/val/val_00001.png"
     image.write_bytes(image.read_bytes()[:2000])
     ending("half", run_train, config(root, out / "half", 4))

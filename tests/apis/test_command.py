@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
 
 from attnseg.apis.command import UsageError, input_errors, run_command, training_errors
 from attnseg.datasets.transforms.decode import decode_image
-from attnseg.errors import InputError
+from attnseg.errors import InputError, SampleError
 
 
 class Broken(Dataset):
@@ -53,6 +54,17 @@ def test_other_value_errors_in_a_training_keep_their_traceback(workers: int) -> 
 def test_an_input_error_in_a_training_is_one_line() -> None:
     with pytest.raises(UsageError, match="^3 channels$"), training_errors():
         raise InputError("3 channels")
+
+
+@pytest.mark.parametrize("kind", [InputError, SampleError])
+def test_our_errors_of_a_data_worker_are_their_text_alone(kind: type[Exception]) -> None:
+    """Tracebacks name the module of a class that is not Python's own."""
+    try:
+        raise kind("image 'a.png' has\nno mask")
+    except kind:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(UsageError, match=r"^image 'a.png' has\nno mask$"), input_errors(kind):
+        wrapped.reraise()
 
 
 def test_a_finished_command_leaves_its_process_group() -> None:

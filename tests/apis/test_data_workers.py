@@ -73,10 +73,13 @@ def test_a_training_goes_on_behind_it(endings: dict[str, Ending]) -> None:
 @pytest.mark.slow
 def test_a_worker_names_the_image_that_it_failed_on(endings: dict[str, Ending]) -> None:
     broken, half = endings["broken"], endings["half"]
-    assert broken["type"] == "RuntimeError"
+    assert broken["type"] == "SampleError"
     assert "train_00001.png': ZeroDivisionError: division by zero" in broken["text"]
     # The user's own line is in it too.
     assert "lost_workers.py" in broken["text"]
+    tested = endings["broken, test"]
+    assert tested["type"] == "UsageError"
+    assert tested["text"].strip().endswith("val_00001.png': ZeroDivisionError: division by zero")
     assert half["type"] == "UsageError"
     assert "val_00001.png' cannot be decoded" in half["text"]
 

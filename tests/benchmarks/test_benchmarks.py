@@ -30,6 +30,7 @@ TINY = {
     + ["--repeats", "1"],
     "refinement_pipeline": ["--samples", "3", "--pairs", "2", "--repeats", "1"],
     "export": ["--models", "refine_best", "--repeats", "1"],
+    "soak": ["--steps", "4", "--images", "4", "--cases", "train maskattn_unet", "MaskRefiner"],
     "complexity": ["--size", "32", "--presets", "small", "--threads", "1", "--repeats", "1"],
 }
 
@@ -258,3 +259,15 @@ def test_export(run: object) -> None:
     assert record["worst_error"] < 1e-4
     row = record["models"]["refine_best"]
     assert row["sizes"][0] != row["sizes"][1] and row["onnx_mb"] > row["params_m"]
+
+
+@pytest.mark.slow
+def test_soak(run: object) -> None:
+    cases = run("soak")["cases"]
+    assert set(cases) == {"train maskattn_unet", "MaskRefiner"}
+    for name, case in cases.items():
+        assert case["steps"] == 4
+        assert len(case["samples"]) == 4
+        assert case["resident_mib"]["start"] > 0
+        # The validation's workers came with it; those of the training before the first sample.
+        assert (case["workers_mib"]["end"] > 0) == (name == "train maskattn_unet")

@@ -39,6 +39,9 @@ READS = {
     "analyze_dependency.py": [DEMO, "{evil}", "--data", "{demo}", "--out", "{out}"],
     "draw_activations.py": [CELLS, "{evil}", "{image}", "--out", "{out}"],
     "convert_refine_weights.py": ["{evil}", "{out}/x.safetensors", "--variant", "tiny"],
+    "segment.py": ["{image}", DEMO, "{evil}", "--out", "{out}"],
+    "publish.py": [DEMO, "{evil}", "--out", "{out}"],
+    "export.py": [DEMO, "{evil}", "--out", "{out}/x.onnx"],
     "refine_app.py": ["--config", "{refine}", "--weights", "{evil}"],
     "refine_images.py": [
         *("--config", "{refine}", "--weights", "{evil}"),
@@ -70,8 +73,8 @@ READS = {
 # These open no file but configs (which are programs), what they made, or PNGs and mmdet's lists.
 OTHERS = {
     *("benchmark.py", "demo.py", "make_demo_set.py", "plan_scale.py", "print_config.py"),
-    *("sweep.py", "slurm/submit.py", "dataset_converters/ade20k.py"),
-    *("dataset_converters/cityscapes.py",),
+    *("sweep.py", "slurm/submit.py", "doctor.py", "dataset_converters/ade20k.py"),
+    *("dataset_converters/cityscapes.py", "dataset_converters/label_maps.py"),
 }
 
 

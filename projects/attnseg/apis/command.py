@@ -77,7 +77,9 @@ def _message(error: Exception) -> str:
     """The text of an error, without the quotes of a KeyError and a data worker's traceback."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if "Original Traceback" in text:
-        text = text.rpartition(f"\n{type(error).__name__}: ")[2]
+        # A class that is not Python's own stands there with its module.
+        text = re.split(rf"^(?:[\w.]+\.)?{type(error).__name__}: ", text, flags=re.MULTILINE)[-1]
+        text = text.rstrip("\n")
     return f"{text} ({TRACEBACK_VARIABLE}=1 shows where)" if isinstance(error, KeyError) else text
 
 

@@ -20,6 +20,7 @@ from attnseg.apis.scale import apply_scale, check_machine
 from attnseg.apis.schedule import shorten_training, step_unit
 from attnseg.apis.tta import with_tta
 from attnseg.compat import forget_runs, set_run_folder, setup_env
+from attnseg.errors import SampleError
 
 __all__ = [
     "LAUNCHERS",
@@ -267,7 +268,7 @@ def run_test(cfg: Any) -> dict[str, float]:
     with input_errors(TypeError), argument_errors(cfg):
         _build_loops(runner, "test_loop")
     # What goes wrong from here on is nearly always an image or an annotation.
-    with input_errors(KeyError), lost_workers(runner):
+    with input_errors(KeyError, SampleError), lost_workers(runner):
         return runner.test()
 
 

@@ -3,6 +3,9 @@
 Those of mmdet and mmseg put a loader of their own in place of the config's, which knows no
 channels, planes or options; and they decode the file once more for the drawing.
 
+A call returns the predictions of all its images, as theirs do: memory grows with their number. Over
+large folders it stays flat with one call for each file, or for some hundred.
+
 Example:
     >>> infer = DetInferencer("mine.py", weights="iter_400.pth")
     >>> infer("cells.tif", out_dir="drawn")["predictions"]

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.fileio import list_dir_or_file
 from mmengine.logging import print_log
 
+from ..errors import SampleError
 from .checks import select_fraction
 
 
@@ -79,7 +80,7 @@ class CheckedDataset:
         """Read one sample, as the base class does.
 
         Raises:
-            RuntimeError: In place of an error of a transform that says not for which image; a
+            SampleError: In place of an error of a transform that says not for which image; a
                 data worker hands over nothing but the text.
         """
         try:
@@ -88,7 +89,7 @@ class CheckedDataset:
             image = str(self.get_data_info(idx).get("img_path", ""))
             if not image or osp.basename(image) in str(error) or _is_own(error):
                 raise
-            raise RuntimeError(f"image '{image}': {type(error).__name__}: {error}") from error
+            raise SampleError(f"image '{image}': {type(error).__name__}: {error}") from error
 
     def _explain_empty(self, found: list[dict[str, Any]]) -> str:
         where = self.ann_file or self.data_prefix.get("img_path", "")
