@@ -81,15 +81,19 @@ def losses_of(runner: Runner) -> list[float]:
 
 
 def main() -> None:
-    """``python scale_rooms.py LAUNCHER ROOT OUT OPTIONS ROOM...``: train and save what came out."""
-    launcher, root, out, options, *rooms = sys.argv[1:]
+    """``python scale_rooms.py LAUNCHER ROOT OUT RUNS``: train into ``OUT/folder/room``.
+
+    RUNS is a JSON object: folder -> options and rooms, in their order.
+    """
+    launcher, root, out, runs = sys.argv[1:]
     setup_env()
     torch.set_num_threads(1)
-    for room in rooms:
-        folder = Path(out) / room
-        cfg = room_config(room, Path(root), folder, launcher=launcher, **json.loads(options))
-        runner = run_train(cfg)
-        print(f"{room} done {losses_of(runner)}", flush=True)
+    for folder, (options, rooms) in json.loads(runs).items():
+        for room in rooms:
+            work_dir = Path(out) / folder / room
+            cfg = room_config(room, Path(root), work_dir, launcher=launcher, **options)
+            runner = run_train(cfg)
+            print(f"{folder}/{room} done {losses_of(runner)}", flush=True)
 
 
 if __name__ == "__main__":

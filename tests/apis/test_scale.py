@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -287,27 +288,30 @@ def test_accumulated_steps_are_one_large_batch(demo_set: Path, tmp_path: Path) -
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-def two_processes(root: Path, out: Path, scale: dict[str, Any], *rooms: str) -> None:
+def two_processes(
+    root: Path, out: Path, runs: dict[str, tuple[dict[str, Any], Sequence[str]]]
+) -> None:
     paths = f"{REPO / 'projects'}:{REPO}:{os.environ.get('PYTHONPATH', '')}"
     env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
     script = str(REPO / "tests/apis/scale_rooms.py")
     command = [sys.executable, *launch, "--rdzv-endpoint=localhost:0", script, "pytorch"]
     done = subprocess.run(
-        [*command, str(root), str(out), json.dumps(scale), *rooms],
+        [*command, str(root), str(out), json.dumps(runs)],
         env=env,
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    for room in rooms:
-        assert f"\n{done.stdout}".count(f"\n{room} done") == 2
+    for folder, (_, rooms) in runs.items():
+        for room in rooms:
+            assert f"\n{done.stdout}".count(f"\n{folder}/{room} done") == 2
 
 
 @pytest.mark.slow
 def test_every_room_trains_in_two_processes(demo_set: Path, tmp_path: Path) -> None:
-    two_processes(demo_set, tmp_path, {"iters": 1}, *ROOMS)
+    two_processes(demo_set, tmp_path, {"all": ({"iters": 1}, list(ROOMS))})
 
 
 def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
@@ -328,9 +332,14 @@ def test_sharded_training_equals_ddp_and_leaves_a_plain_checkpoint(
         **{"iters": 5, "optim_wrapper__optimizer__type": "SGD"},
         "default_hooks__checkpoint__interval": 3,
     }
+    runs: dict[str, tuple[dict[str, Any], Sequence[str]]] = {}
     for strategy in ("ddp", "fsdp"):
-        scale = {**common, "scale__strategy": strategy}
-        two_processes(demo_set, tmp_path / strategy, scale, *rooms)
+        runs[strategy] = ({**common, "scale__strategy": strategy}, rooms)
+    for strategy, start in (("ddp", "fsdp"), ("fsdp", "ddp")):
+        resume = str(tmp_path / start / rooms[0] / "iter_3.pth")
+        scale = {**common, "scale__strategy": strategy, "resume": resume}
+        runs[f"{start}-then-{strategy}"] = (scale, rooms[:1])
+    two_processes(demo_set, tmp_path, runs)
 
     def saved(folder: str, room: str) -> dict[str, Any]:
         file = tmp_path / folder / room / "iter_5.pth"
@@ -340,11 +349,7 @@ def test_sharded_training_equals_ddp_and_leaves_a_plain_checkpoint(
         ddp, fsdp = saved("ddp", room), saved("fsdp", room)
         assert_close(fsdp["state_dict"], ddp["state_dict"])
         assert set(ddp["optimizer"]["state"]) == set(fsdp["optimizer"]["state"])
-    for strategy, start in (("ddp", "fsdp"), ("fsdp", "ddp")):
-        folder = f"{start}-then-{strategy}"
-        resume = str(tmp_path / start / rooms[0] / "iter_3.pth")
-        scale = {**common, "scale__strategy": strategy, "resume": resume}
-        two_processes(demo_set, tmp_path / folder, scale, rooms[0])
+    for folder in ("fsdp-then-ddp", "ddp-then-fsdp"):
         assert_close(saved(folder, rooms[0])["state_dict"], saved("ddp", rooms[0])["state_dict"])
     found, expected = (
         metrics_on(demo_set, tmp_path / name / rooms[0] / "iter_5.pth") for name in ("fsdp", "ddp")
