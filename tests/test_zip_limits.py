@@ -17,24 +17,7 @@ from attnseg.apis.refine_predictions import read_results
 from attnseg.evaluation.submission.archive import ZipReader
 from attnseg.mask_refine.published import read_published
 from attnseg.per_image import read_tables
-
-
-def inflate(data: bytes) -> bytes:
-    """Have the largest part of a compressed archive promise nearly 4 GiB."""
-    buffer = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(data)) as source,
-        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target,
-    ):
-        for name in source.namelist():
-            target.writestr(name, source.read(name))
-    changed = bytearray(buffer.getvalue())
-    at, entries = 0, []
-    while (at := changed.find(b"PK\x01\x02", at)) >= 0:
-        entries.append((struct.unpack_from("<I", changed, at + 24)[0], at))
-        at += 4
-    struct.pack_into("<I", changed, max(entries)[1] + 24, 0xFFFFFFF0)
-    return bytes(changed)
+from tests.campaign.checkpoints import bomb
 
 
 def packed(name: str) -> bytes:
@@ -64,7 +47,7 @@ def test_bombs_are_refused(
     tmp_path: Path, read: Callable[[Path], object], data: bytes, error: type[Exception]
 ) -> None:
     file = tmp_path / "bomb.zip"
-    file.write_bytes(inflate(data))
+    file.write_bytes(bomb(data))
     with pytest.raises(error, match=r"bomb\.zip.* would grow from \d+ to 4294967280 bytes"):
         read(file)
 
