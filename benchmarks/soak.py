@@ -5,13 +5,16 @@ MaskAttn-UNet (panoptic) and small IAUNet with data workers, logging, validation
 then inference with ``DetInferencer``, ``SegInferencer`` and ``MaskRefiner``, one image a call, with
 ``DetInferencer`` on all images in one call, and the test that ``tools/test.py`` runs. Counted are
 resident pages of the process and of its data workers, open files and threads. "start" is behind
-the warm-up, the first fifth; the slope is that of a line through all samples from there on.
+the warm-up, the first fifth; the slope is that of a line through all samples from there on. What
+the C library has handed out (heap) tells a leak from free pages that stay resident.
 
 Two cases grow by design, by what they keep of each image: one call of an inferencer returns all
 its predictions, and a test collects the statistics of each image for its metrics. Linux only.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import multiprocessing
 import os
@@ -33,16 +36,38 @@ IAUNET = "iaunet_small_1xb4-1200i_dsb2018-instance-128x128"
 REFINE = "refine-best_cells_1xb16-800i_dsb2018-refinement-96x96"
 SIDE = 64
 SAMPLES = 40
-COLUMNS = ("resident_mib", "workers_mib", "files", "threads")
+COLUMNS = ("resident_mib", "heap_mib", "workers_mib", "files", "threads")
+
+
+class _Heap(ctypes.Structure):
+    """``struct mallinfo2`` of glibc from 2.33 on."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
+        + ("uordblks", "fordblks", "keepcost")
+    ]
 
 
 def sample() -> list[float]:
-    """Resident MiB of this process and of its children, its open files and threads."""
+    """One value for each of ``COLUMNS``."""
     from attnseg.engine.memory import MIB, resident
 
     children = [_status(child.pid, "VmRSS") for child in multiprocessing.active_children()]
     files = len(os.listdir("/proc/self/fd"))
-    return [resident() / MIB, sum(children) / 1024, files, _status(os.getpid(), "Threads")]
+    threads = _status(os.getpid(), "Threads")
+    return [resident() / MIB, _heap() / MIB, sum(children) / 1024, files, threads]
+
+
+def _heap() -> int:
+    """Bytes in blocks that are in use; 0 where the C library does not tell."""
+    told = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if told is None:
+        return 0
+    told.restype = _Heap
+    gc.collect()
+    found = told()
+    return found.uordblks + found.hblkhd
 
 
 def _status(pid: int | None, key: str) -> int:
@@ -254,9 +279,11 @@ def main() -> None:
         for name, found in cases(Path(folder), args.steps, args.images, args.cases):
             results[name] = found
             values = [f"{found[c]['start']:.0f} -> {found[c]['end']:.0f}" for c in COLUMNS]
-            rows.append([name, found["steps"], *values, found["resident_mib"]["per_1000"]])
+            rows.append(
+                [name, found["steps"], *values, *(found[c]["per_1000"] for c in COLUMNS[:2])]
+            )
             print(json.dumps({name: {c: found[c] for c in COLUMNS}}), flush=True)
-    print_table(["case", "steps", *COLUMNS, "MiB per 1000"], rows)
+    print_table(["case", "steps", *COLUMNS, "MiB/1000", "heap MiB/1000"], rows)
     full = all(getattr(args, key) == parser.get_default(key) for key in vars(args))
     payload = {"steps": args.steps, "images": args.images, "side": SIDE, "cases": results}
     report("soak" if full else "soak_custom", payload, threads=1)
