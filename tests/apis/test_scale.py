@@ -311,7 +311,9 @@ def two_processes(
 
 @pytest.mark.slow
 def test_every_room_trains_in_two_processes(demo_set: Path, tmp_path: Path) -> None:
-    two_processes(demo_set, tmp_path, {"all": ({"iters": 1}, list(ROOMS))})
+    # Peers are mmdet's and mmseg's own; ATTNSEG_LONG=1 trains them too.
+    rooms = list(ROOMS) if os.environ.get("ATTNSEG_LONG") else list(ROOMS)[:5]
+    two_processes(demo_set, tmp_path, {"all": ({"iters": 1}, rooms)})
 
 
 def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
