@@ -119,7 +119,9 @@ def test_one_image_and_several(panoptic: Room, images: Path) -> None:
 def test_weights_and_configs_in_other_forms(panoptic: Room, images: Path, tmp_path: Path) -> None:
     from mmengine.config import Config
 
-    Config.fromfile(panoptic[0]).dump(tmp_path / "own.json")
+    from attnseg.apis.json_config import config_text
+
+    (tmp_path / "own.json").write_text(config_text(Config.fromfile(panoptic[0])))
     state = load(panoptic[1], weights_only=False)["state_dict"]
     save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "w.safetensors")
     one = segment(images / "colour.png", *panoptic, device="cpu")

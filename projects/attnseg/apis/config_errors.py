@@ -28,7 +28,7 @@ def config_errors(path: str | Path) -> Iterator[None]:
     except UsageError:
         raise
     except Exception as error:
-        if isinstance(error, InputError) and str(path) in str(error):
+        if isinstance(error, InputError) and Path(path).name in str(error):
             raise UsageError(str(error)) from error
         file, line = _place(error, str(path))
         place = f"{path}" if file == str(path) else f"{path}, in its base {file}"
