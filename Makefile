@@ -76,5 +76,5 @@ ops: $(VENV)/.installed ## compile mmcv's operators (20 minutes; only some peers
 
 clean: ## remove .venv, caches and build results; keeps work_dirs/ and data/
 	rm -rf $(VENV) build dist projects/*.egg-info projects/attnseg/.mim
-	rm -rf .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .pytest_cache .ruff_cache .import_linter_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
