@@ -54,7 +54,8 @@ def label_map(objects: list[dict], size: tuple[int, int]) -> NDArray[np.uint16]:
     """Numbers of the objects (H, W); the last of overlapping ones is on top."""
     ids = np.zeros(size, np.uint16)
     for number, part in enumerate(objects, 1):
-        ids[decode_segmentation(part["segmentation"], size, str(part))] = number
+        mask = decode_segmentation(part["segmentation"], size, f"object {part['id']}")
+        ids[mask.astype(bool)] = number
     return ids
 
 
