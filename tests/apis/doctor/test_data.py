@@ -85,6 +85,19 @@ def test_deep_channels_of_cells_are_no_fault(root: Path) -> None:
     assert draw_sheet(report.samples, root / "sheet.png").stat().st_size > 10_000
 
 
+def test_files_elsewhere_are_no_fault_where_the_config_allows_them(root: Path) -> None:
+    path = root / "annotations/instances_train.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image["file_name"] = f"../../images/train/{image['file_name']}"
+    path.write_text(json.dumps(content))
+    cfg = config("instance", root)
+    refused = len(content["images"])
+    assert [f.count for f in check_data(cfg).findings if f.code == "name-escapes"] == [refused]
+    cfg.train_dataloader.dataset.outside_files = True
+    assert list(check_data(cfg).findings) == []
+
+
 def test_plain_data_sets_of_mmdet_and_mmseg(root: Path) -> None:
     cfg = config("instance", root)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):

@@ -162,7 +162,7 @@ def _entry(image: Mapping[str, Any], source: LabelledSet, findings: Findings) ->
         size = None
     entry = Entry(image["id"], str(image["file_name"]), size)
     if source.images is not None:
-        entry.path = inside(source.images, image["file_name"])
+        entry.path = inside(source.images, image["file_name"], source.outside)
         if entry.path is None:
             findings.add("name-escapes", source.name, repr(image["file_name"])[:120])
     return entry

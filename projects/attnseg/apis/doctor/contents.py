@@ -7,6 +7,7 @@ from os import path as osp
 from typing import Any
 
 from attnseg.datasets.coco_json import ClassTable
+from attnseg.file_names import fault_of_name
 
 from .sets import LabelledSet
 
@@ -79,9 +80,8 @@ class Contents:
         }
 
 
-def inside(folder: str, name: Any) -> str | None:
-    """Path of a listed file; None if the name is none, or leads out of the folder."""
-    if not isinstance(name, str) or not name or "\0" in name or osp.isabs(name):
+def inside(folder: str, name: Any, outside: bool = False) -> str | None:
+    """Path of a listed file; None if the name is none, or one that the data sets refuse."""
+    if not isinstance(name, str) or fault_of_name(name, outside):
         return None
-    parts = osp.normpath(name.replace("\\", "/")).split("/")
-    return None if parts[0] == ".." else osp.join(folder, name)
+    return osp.join(folder, name)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle_tools
 
 from attnseg.coco_objects import measure_object
+from attnseg.coco_values import is_box, is_number
 
 Found = tuple[str, str]
 _SLACK = 1.0  # pixels that a box may reach out of its image by rounding
@@ -62,16 +63,11 @@ def check_segment(part: Mapping[str, Any], size: tuple[int, int]) -> Iterator[Fo
         yield "area-value", f": {part['area']!r:.40}"
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 def _check_box(box: Any, size: tuple[int, int]) -> Iterator[Found]:
     """Returns the corners x1, y1, x2, y2 of a usable box."""
     if box is None:
         return None
-    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
+    if not is_box(box):
         yield "box-form", f": {box!r:.60}"
         return None
     x, y, width, height = box

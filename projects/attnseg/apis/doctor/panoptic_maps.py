@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from attnseg.coco_files import read_segment_ids
+from attnseg.coco_values import is_box, is_number
 
 from .contents import Contents, Entry, Size
 from .findings import Findings
-from .objects import is_number
 
 _OFF = 2  # pixels that a box may be off
 
@@ -78,7 +78,7 @@ def compare_segments(
             text = f"id {segment} of {entry.name}: {part['area']}, the PNG has {area}"
             findings.add("segment-area", where, text)
         box = part["bbox"]
-        if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
+        if is_box(box):
             x, y, width, height = box
             own = np.array([x, y, x + width, y + height])
             if np.abs(own - corners).max() > _OFF:

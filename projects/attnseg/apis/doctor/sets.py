@@ -27,6 +27,7 @@ class LabelledSet:
         form: ``instances``, ``panoptic`` or ``semantic``.
         ann_file: The json, or a list of names; may be empty for semantic sets.
         images: Folder of the images; None where it is not known.
+        outside: Whether images may lie elsewhere, as the config says.
         maps: Folder of label maps or panoptic PNGs.
         metainfo: ``classes`` and ``palette`` where the config or the class gives them.
         loader: First step of the pipeline; None where there is none.
@@ -42,6 +43,7 @@ class LabelledSet:
     form: str
     ann_file: str = ""
     images: str | None = None
+    outside: bool = False
     maps: str | None = None
     metainfo: Mapping[str, Any] = field(default_factory=dict)
     loader: Mapping[str, Any] | None = None
@@ -192,6 +194,7 @@ def _open_coco(made: LabelledSet, cls: type, part: Mapping[str, Any]) -> None:
     root, prefix = part.get("data_root"), part.get("data_prefix") or {}
     made.ann_file = join(root, part.get("ann_file") or "")
     made.images = _folder(root, prefix.get("img", prefix.get("img_path")) or "")
+    made.outside = bool(part.get("outside_files"))
     if made.form == PANOPTIC:
         maps = prefix.get("seg", prefix.get("seg_map_path"))
         made.maps = None if maps is None else _folder(root, maps)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from attnseg.coco_files import check_image_name
-from attnseg.coco_values import is_number
+from attnseg.coco_values import is_box, is_number
 from attnseg.evaluation.submission.archive import ZipReader, ZipWriter
 from attnseg.evaluation.submission.findings import Findings
 from attnseg.evaluation.submission.json_stream import read_json_list, write_json_list
@@ -200,9 +200,4 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_box(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(is_number(v) for v in value)
-        and min(value[2:]) >= 0
-    )
+    return is_box(value) and min(value[2:]) >= 0
