@@ -27,11 +27,11 @@ def add_data_arguments(data: argparse.ArgumentParser) -> None:
     from attnseg.compat import setup_env
 
     setup_env()
-    from mmengine.config import DictAction
+    from attnseg.apis.config_errors import OptionAction
 
     data.add_argument("config", help="file, name below configs/, or package::folder/name.py")
     data.add_argument("--data", help="takes the place of the config's data_root")
-    data.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    data.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     data.add_argument(
         "--no-images", dest="images", action="store_false", help="read annotation files alone"
     )

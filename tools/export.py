@@ -10,9 +10,8 @@ from attnseg.compat import setup_env
 
 setup_env()
 
-from mmengine.config import DictAction
-
 from attnseg.apis.command import run_command
+from attnseg.apis.config_errors import OptionAction
 from attnseg.apis.export import export_onnx
 
 
@@ -27,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument("--dynamic", action="store_true", help="any batch and size")
     parser.add_argument("--no-check", dest="check", action="store_false", help="skip onnxruntime")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     args = parser.parse_args()
     for found in export_onnx(**vars(args)):
         size = "x".join(map(str, found.shape))

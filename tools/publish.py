@@ -11,9 +11,8 @@ from attnseg.compat import setup_env
 
 setup_env()
 
-from mmengine.config import DictAction
-
 from attnseg.apis.command import run_command
+from attnseg.apis.config_errors import OptionAction
 from attnseg.apis.publish import publish
 
 
@@ -24,7 +23,7 @@ def main() -> None:
     parser.add_argument("checkpoint", help="weights (.pth or .safetensors)")
     parser.add_argument("--out", required=True, help="folder of the files")
     parser.add_argument("--run", metavar="RUN_FOLDER", help="where the tests of this model lie")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     print(*publish(**vars(parser.parse_args())), sep="\n")
 
 

@@ -12,9 +12,8 @@ from attnseg.compat import setup_env
 
 setup_env()
 
-from mmengine.config import DictAction
-
 from attnseg.apis.command import input_errors, run_command
+from attnseg.apis.config_errors import OptionAction
 from attnseg.apis.segmenter import SegmentReport, segment
 
 
@@ -30,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--strokes", help="to refine: PNG, or folder of the images' stems")
     parser.add_argument("--recursive", action="store_true", help="look into folders of INPUT too")
     parser.add_argument("--overwrite", action="store_true", help="replace files in DIR")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="key=value ...")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionAction, help="key=value ...")
     return parser.parse_args()
 
 
